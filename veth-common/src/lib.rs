@@ -1,0 +1,48 @@
+//! The contract between the eBPF datapath and its control plane.
+//!
+//! Everything that crosses the kernel boundary is defined here, once: the names of programs and
+//! maps, the layout of map keys and values, the numbered list of verdicts. Layouts are asserted
+//! at compile time. This crate does no I/O and needs no allocator, so that the same types serve
+//! the BPF target, the control plane and host tests.
+
+#![no_std]
+
+#[cfg(test)]
+extern crate std;
+
+mod counters;
+mod fdb;
+mod mac;
+pub mod names;
+#[cfg(feature = "user")]
+mod pod;
+mod port;
+mod verdict;
+
+pub use counters::{Counter, PortCounters};
+pub use fdb::{FdbEntry, FdbFlags, Lease};
+pub use mac::{Mac, MacKey};
+pub use port::{Ifindex, MAX_SLOTS, PortEntry, PortFlags, PortSlot};
+pub use verdict::{VERDICT_COUNT, Verdict};
+
+/// Version of the map layouts and of the meaning of their fields.
+///
+/// It is written into the pinned `VETH_META` map. A control plane reuses pinned maps only when
+/// this number is its own; otherwise it builds a new set of maps beside the old one and moves the
+/// ports over.
+pub const ABI_VERSION: u32 = 1;
+
+/// Identity of a pinned datapath: the single value of the `VETH_META` map.
+///
+/// The control plane writes it last, so a value of zero marks a set of maps whose construction
+/// was interrupted.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// [`ABI_VERSION`] of the program that uses these maps.
+    pub abi: u32,
+    /// Release of the object, as `major << 16 | minor << 8 | patch`.
+    pub release: u32,
+}
+
+const _: () = assert!(size_of::<Meta>() == 8);

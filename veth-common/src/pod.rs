@@ -1,0 +1,16 @@
+//! `aya::Pod` for the types that user space reads from and writes to maps.
+//!
+//! All the `unsafe` of this crate is here.
+
+use crate::{FdbEntry, Ifindex, MacKey, Meta, PortCounters, PortEntry};
+
+macro_rules! pod {
+    ($($type:ty),+ $(,)?) => {$(
+        // SAFETY: `repr(C)` or `repr(transparent)` over unsigned integers and arrays of them, so
+        // every bit pattern is a value; the size assertions beside each type leave no room for
+        // padding, so every byte is initialised.
+        unsafe impl aya::Pod for $type {}
+    )+};
+}
+
+pod!(FdbEntry, Ifindex, MacKey, Meta, PortCounters, PortEntry);

@@ -1,0 +1,69 @@
+//! The forwarding decision: one frame in, one verdict out.
+
+mod l2;
+mod l3;
+#[cfg(test)]
+mod tests;
+
+use veth_common::{Ifindex, PortFlags, PortSlot, Verdict};
+
+use crate::{header::Ethernet, packet::Packet, tables::Tables};
+
+/// What to do with a frame, and where it counts.
+#[must_use = "a frame whose decision is not acted on is lost"]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The counters it goes to.
+    pub slot: PortSlot,
+    /// The port whose peer gets the frame. No device unless the verdict is
+    /// [`Verdict::Redirected`].
+    pub target: Ifindex,
+}
+
+/// A frame that may take the fast path.
+struct Redirect {
+    /// Counters of the port it came from.
+    slot: PortSlot,
+    /// The port whose peer gets it.
+    target: Ifindex,
+}
+
+/// Decides on the frame `packet` that arrived on `ingress`.
+///
+/// The frame is redirected only when everything that the bridge would consult is known and says
+/// "forward this, unchanged, to that one port". In every other case the verdict is the first
+/// reason found, and the frame belongs to the bridge.
+#[inline(always)]
+pub fn decide(packet: &impl Packet, ingress: Ifindex, tables: &impl Tables) -> Decision {
+    let reason = match redirect(packet, ingress, tables) {
+        Ok(Redirect { slot, target }) => {
+            return Decision { verdict: Verdict::Redirected, slot, target };
+        }
+        Err(reason) => reason,
+    };
+    // A frame on its way to the bridge can afford the lookup that the fast path saves.
+    let (verdict, slot) = match tables.port(ingress) {
+        None => (Verdict::PortUnknown, PortSlot::UNKNOWN),
+        Some(port) if !port.flags.contains(PortFlags::ELIGIBLE) => {
+            (Verdict::PortIneligible, port.slot)
+        }
+        Some(port) => (reason, port.slot),
+    };
+    Decision { verdict, slot, target: Ifindex(0) }
+}
+
+/// The checks of the fast path, in the order in which their reasons are reported.
+#[inline(always)]
+fn redirect(
+    packet: &impl Packet,
+    ingress: Ifindex,
+    tables: &impl Tables,
+) -> Result<Redirect, Verdict> {
+    let ethernet = Ethernet::of(packet).ok_or(Verdict::Runt)?;
+    let source = l2::source(packet, &ethernet, ingress, tables)?;
+    let target = l2::target(&ethernet, &source, tables)?;
+    l3::fits(packet, ethernet.ether_type, target.mtu_bytes)?;
+    Ok(Redirect { slot: source.slot, target: target.port })
+}

@@ -1,0 +1,79 @@
+//! The maps of the datapath, and the typed way to them.
+//!
+//! The maps carry no pin flag: the control plane names the directory of its fabric when it
+//! loads the object.
+
+use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
+    helpers,
+    macros::map,
+    maps::{Array, HashMap, PerCpuArray},
+};
+use veth_common::{
+    Counter, FdbEntry, Ifindex, MAX_SLOTS, MacKey, Meta, PortCounters, PortEntry, PortSlot, Verdict,
+};
+
+use crate::tables::Tables;
+
+/// Room for every port of a bridge, and as many again while ports are replaced.
+const PORTS_MAX: u32 = 2 * MAX_SLOTS;
+/// Room for the stations of a busy bridge; the control plane reports what does not fit.
+const STATIONS_MAX: u32 = 16_384;
+
+// Not preallocated: memory follows the number of entries, and an entry that is deleted while a
+// program reads it is less likely to be reused at once.
+#[map(name = "VETH_PORTS")]
+static PORTS: HashMap<Ifindex, PortEntry> = HashMap::with_max_entries(PORTS_MAX, BPF_F_NO_PREALLOC);
+
+#[map(name = "VETH_FDB")]
+static FDB: HashMap<MacKey, FdbEntry> = HashMap::with_max_entries(STATIONS_MAX, BPF_F_NO_PREALLOC);
+
+#[map(name = "VETH_COUNTERS")]
+static COUNTERS: PerCpuArray<PortCounters> = PerCpuArray::with_max_entries(MAX_SLOTS, 0);
+
+#[map(name = "VETH_META")]
+static META: Array<Meta> = Array::with_max_entries(1, 0);
+
+/// The tables of the kernel.
+pub struct Maps;
+
+impl Tables for Maps {
+    #[inline(always)]
+    fn port(&self, ifindex: Ifindex) -> Option<PortEntry> {
+        // SAFETY: the value outlives this expression: the kernel frees map memory only after
+        // the program's RCU section. It may be recycled meanwhile; a port's value is one aligned
+        // word, so the copy is either the old or the new one.
+        unsafe { PORTS.get(&ifindex) }.copied()
+    }
+
+    #[inline(always)]
+    fn station(&self, key: MacKey) -> Option<FdbEntry> {
+        // SAFETY: as for `port`; the entry repeats its key, and the caller compares it.
+        unsafe { FDB.get(&key) }.copied()
+    }
+
+    #[inline(always)]
+    fn now_ns(&self) -> u64 {
+        // SAFETY: the helper takes no arguments and cannot fail.
+        unsafe { helpers::bpf_ktime_get_ns() }
+    }
+}
+
+/// Adds one frame to the counters of (`slot`, `verdict`).
+#[inline(always)]
+pub fn count(slot: PortSlot, verdict: Verdict, frame: &Counter) {
+    let Some(counters) = COUNTERS.get_ptr_mut(u32::from(slot.0)) else {
+        // The slot is a bridge port number, which is below the size of the map.
+        return;
+    };
+    // SAFETY: the pointer is this CPU's share of the slot. Programs at tc ingress run in softirq
+    // and are not preempted by one another on a CPU, so nobody else writes here; user space only
+    // reads.
+    unsafe { &mut *counters }.by_verdict[verdict as usize].add(frame);
+}
+
+/// Keeps the identity map in the object: the program has no use for it, the loader does.
+#[inline(always)]
+pub fn is_known_release() -> bool {
+    META.get(0).is_some()
+}

@@ -1,0 +1,85 @@
+//! `veth agent`
+
+use anyhow::{Context as _, Result};
+use sd_notify::NotifyState;
+use serde::Serialize;
+
+use super::{
+    arguments::AgentOptions,
+    session::{Session, print, print_json},
+};
+use crate::{
+    datapath,
+    sync::{Agent, AgentStats, Reconciled, SyncError},
+    topology::FabricName,
+};
+
+#[derive(Serialize)]
+struct Round<'a> {
+    fabric: &'a str,
+    #[serde(flatten)]
+    done: Reconciled,
+    agent: AgentStats,
+}
+
+pub(super) fn run(session: &Session, options: &AgentOptions) -> Result<()> {
+    let fabric: FabricName =
+        options.name.parse().with_context(|| format!("{:?} is no fabric", options.name))?;
+    let hook = match options.hook {
+        Some(hook) => hook.into(),
+        None => datapath::supported_hook()?,
+    };
+    session.runtime.block_on(async {
+        let (mut agent, first) = Agent::start(&fabric, hook)?;
+        tell(session, &fabric, first, agent.stats(), "ready")?;
+        notify(&[NotifyState::Ready]);
+        loop {
+            let round = tokio::select! {
+                round = agent.next(|error| eprintln!("veth: {fabric}: {error}; trying again")) => round,
+                () = stopped(session) => break,
+            };
+            match round {
+                Ok(done) if done.is_unchanged() => {}
+                Ok(done) => tell(session, &fabric, done, agent.stats(), "followed a change")?,
+                Err(SyncError::Absent(_)) => {
+                    eprintln!("veth: fabric {fabric} is gone; nothing is left to do");
+                    break;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        notify(&[NotifyState::Stopping]);
+        Ok(())
+    })
+}
+
+async fn stopped(session: &Session) {
+    while !session.stop.is_requested() {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+fn tell(
+    session: &Session,
+    fabric: &FabricName,
+    done: Reconciled,
+    agent: AgentStats,
+    what: &str,
+) -> Result<()> {
+    if session.json {
+        return print_json(&Round { fabric: fabric.as_str(), done, agent });
+    }
+    let Reconciled { ports, eligible, attached, replaced, detached, tables, stations: _ } = done;
+    print(&format!(
+        "{fabric}: {what}: fast path on {eligible} of {ports} ports; {attached} attached, \
+         {replaced} upgraded, {detached} detached; map entries +{} ~{} -{}\n",
+        tables.added, tables.changed, tables.removed
+    ))
+}
+
+/// Tells the service manager, if there is one.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        eprintln!("veth: notify the service manager: {error}");
+    }
+}

@@ -1,0 +1,217 @@
+//! The arguments, and the help that teaches them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::datapath::Hook;
+
+/// A fast, observable path between network namespaces.
+///
+/// veth connects namespaces through a Linux bridge and hands the frames whose fate is certain
+/// straight to their receiver, past the bridge, with an eBPF program. Everything else, and
+/// everything doubtful, stays with the bridge.
+#[derive(Debug, Parser)]
+#[command(
+    name = "veth",
+    version,
+    arg_required_else_help = true,
+    after_help = "Examples:
+  veth run examples/pair.toml --seconds 10     try it: fabric, traffic, figures, clean-up
+  veth up examples/pair.toml                   bring a fabric up and leave it up
+  ip netns exec red ping 10.77.0.2             use it
+  veth stats lab --watch                       see what its frames do
+  veth down lab                                take it down
+
+Exit status:
+  0  done                         3  something of that name is not ours
+  1  failed                       4  a capability or kernel feature is missing
+  2  wrong arguments or file    130  interrupted"
+)]
+pub struct Arguments {
+    /// Print JSON instead of text for people.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bring a fabric up, or to what its file says now.
+    #[command(after_help = "Examples:
+  veth up examples/pair.toml            make the fabric
+  veth up examples/pair.toml            again: nothing to do
+  veth up --dry-run examples/pair.toml  say what would be done
+
+A fabric that is up is changed by as little as the file differs from it. When a step fails, what
+was done is taken back. The datapath keeps running when veth does not.")]
+    Up(UpOptions),
+    /// Take a fabric down: its datapath, ports, namespaces and bridge.
+    #[command(after_help = "Examples:
+  veth down lab
+  veth down examples/pair.toml
+
+What is already gone is no error. What is not the fabric's own is not touched.")]
+    Down(DownOptions),
+    /// Say what is there, what the fast path serves, and what is missing.
+    #[command(after_help = "Examples:
+  veth status                      all fabrics
+  veth status lab
+  veth status examples/pair.toml   also says what differs from the file
+
+Exit status 1 when something is not as it should be.")]
+    Status(StatusOptions),
+    /// Show counters: for each port, what became of every frame, and why.
+    #[command(after_help = "Examples:
+  veth stats lab             totals
+  veth stats lab --watch     rates, every second
+  veth stats lab --watch 5   rates, every five seconds
+  veth stats lab --json | jq '.ports[].verdicts.redirected.frames'
+
+Frames are counted where they enter the fabric. `redirected` counts what was handed to the
+receiver's end; the kernel does not say whether it took it.")]
+    Stats(StatsOptions),
+    /// Bring a fabric up, send traffic through it, show what happens, and take it down.
+    #[command(after_help = "Examples:
+  veth run examples/pair.toml               until Ctrl-C
+  veth run examples/pair.toml --seconds 5
+
+Traffic goes between the first two namespaces that have addresses of one family. The same traffic
+is measured over the plain bridge and over the fast path in turn.")]
+    Run(RunOptions),
+    /// Keep a fabric's maps true while ports come and go.
+    #[command(after_help = "Examples:
+  veth agent lab
+
+Runs until it is told to stop or the fabric is gone; forwarding goes on without it. Under systemd
+(Type=notify) it reports when it is ready.")]
+    Agent(AgentOptions),
+    /// Print shell completions.
+    #[command(hide = true)]
+    Completions {
+        /// For which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write man pages.
+    #[command(hide = true)]
+    Man {
+        /// Into which directory.
+        dir: PathBuf,
+    },
+}
+
+/// Options of `up`.
+#[derive(Debug, Args)]
+pub struct UpOptions {
+    /// Topology file.
+    pub file: PathBuf,
+    /// Only say what would be done.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Where to attach the program; by default the best that the kernel has.
+    #[arg(long, value_name = "HOOK")]
+    pub hook: Option<HookName>,
+}
+
+/// Options of `down`.
+#[derive(Debug, Args)]
+pub struct DownOptions {
+    /// Name of a fabric, or a topology file.
+    #[arg(value_name = "NAME|FILE")]
+    pub target: String,
+}
+
+/// Options of `status`.
+#[derive(Debug, Args)]
+pub struct StatusOptions {
+    /// Name of a fabric, or a topology file; all fabrics without.
+    #[arg(value_name = "NAME|FILE")]
+    pub target: Option<String>,
+}
+
+/// Options of `stats`.
+#[derive(Debug, Args)]
+pub struct StatsOptions {
+    /// Name of a fabric; may be left out when there is only one.
+    pub name: Option<String>,
+    /// Show rates again and again, every SECS seconds.
+    #[arg(long, value_name = "SECS", num_args = 0..=1, default_missing_value = "1", value_parser = seconds)]
+    pub watch: Option<f64>,
+}
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub struct RunOptions {
+    /// Topology file.
+    pub file: PathBuf,
+    /// How long to show live traffic; by default until Ctrl-C on a terminal, otherwise 10.
+    #[arg(long, value_name = "N", value_parser = seconds)]
+    pub seconds: Option<f64>,
+    /// Where to attach the program; by default the best that the kernel has.
+    #[arg(long, value_name = "HOOK")]
+    pub hook: Option<HookName>,
+}
+
+/// Options of `agent`.
+#[derive(Debug, Args)]
+pub struct AgentOptions {
+    /// Name of the fabric.
+    pub name: String,
+    /// Where to attach the program; by default the best that the kernel has.
+    #[arg(long, value_name = "HOOK")]
+    pub hook: Option<HookName>,
+}
+
+/// A hook as an argument.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum HookName {
+    /// A tcx link (Linux 6.6).
+    Tcx,
+    /// A filter on the port's clsact qdisc.
+    Clsact,
+}
+
+impl From<HookName> for Hook {
+    fn from(name: HookName) -> Self {
+        match name {
+            HookName::Tcx => Self::Tcx,
+            HookName::Clsact => Self::Clsact,
+        }
+    }
+}
+
+/// A number of seconds above zero and within a day.
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value <= 86_400.0 => Ok(value),
+        _ => Err("must be a number of seconds above 0 and at most 86400".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn watch_takes_an_interval_or_none() {
+        let watch = |arguments: &[&str]| match Arguments::parse_from(arguments).command {
+            Command::Stats(options) => options.watch,
+            other => panic!("parsed as {other:?}"),
+        };
+        assert_eq!(watch(&["veth", "stats", "lab"]), None);
+        assert_eq!(watch(&["veth", "stats", "lab", "--watch"]), Some(1.0));
+        assert_eq!(watch(&["veth", "stats", "lab", "--watch", "0.5"]), Some(0.5));
+        assert!(Arguments::try_parse_from(["veth", "stats", "--watch", "0"]).is_err());
+        assert!(Arguments::try_parse_from(["veth", "stats", "--watch", "nan"]).is_err());
+    }
+}

@@ -1,0 +1,45 @@
+//! The command line.
+//!
+//! One file for each command; what they share about talking to a person is in [`session`].
+
+mod agent;
+mod arguments;
+mod down;
+mod generate;
+mod run;
+mod session;
+mod stats;
+mod status;
+mod target;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+pub use arguments::{Arguments, Command};
+use session::Session;
+
+/// Runs the program and says how it ended.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // Texts that the build asks for need no privileges, no runtime and no kernel.
+    match &arguments.command {
+        Command::Completions { shell } => return generate::completions(*shell),
+        Command::Man { dir } => return session::report(generate::man_pages(dir)),
+        _ => {}
+    }
+    let session = match Session::start(arguments.json) {
+        Ok(session) => session,
+        Err(error) => return session::report(Err(error)),
+    };
+    session::report(match &arguments.command {
+        Command::Up(options) => up::run(&session, options),
+        Command::Down(options) => down::run(&session, options),
+        Command::Status(options) => status::run(&session, options),
+        Command::Stats(options) => stats::run(&session, options),
+        Command::Run(options) => run::run(&session, options),
+        Command::Agent(options) => agent::run(&session, options),
+        Command::Completions { .. } | Command::Man { .. } => Ok(()),
+    })
+}

@@ -1,0 +1,205 @@
+//! What every command shares: privileges, signals, progress, and how errors become exit codes.
+
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{SignalKind, signal},
+};
+
+use crate::{
+    Stop,
+    datapath::DatapathError,
+    fabric::{Control, FabricError},
+    plan::Step,
+    privilege::{self, Capability},
+    sync::SyncError,
+    topology::Problems,
+};
+
+/// How long an operation may take before it shows how far it is.
+const PATIENCE: Duration = Duration::from_millis(700);
+
+/// A command on its way.
+pub(super) struct Session {
+    /// Requested by Ctrl-C and by SIGTERM.
+    pub(super) stop: Stop,
+    /// For what waits on more than one thing.
+    pub(super) runtime: Runtime,
+    /// Whether output is for programs.
+    pub(super) json: bool,
+}
+
+/// The process lacks capabilities.
+#[derive(Debug, thiserror::Error)]
+#[error("missing {}; run veth as root", list(.0))]
+struct Unprivileged(Vec<Capability>);
+
+/// The topology file is wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}:\n{problems}")]
+pub(super) struct BadFile {
+    pub(super) path: String,
+    pub(super) problems: Problems,
+}
+
+/// Something that was found wrong and was already told in full.
+#[derive(Debug, thiserror::Error)]
+#[error("")]
+pub(super) struct Told;
+
+fn list(missing: &[Capability]) -> String {
+    let names: Vec<String> =
+        missing.iter().map(|it| format!("{} (for {})", it.name, it.purpose)).collect();
+    names.join(" and ")
+}
+
+impl Session {
+    /// Checks privileges and starts to listen for signals.
+    pub(super) fn start(json: bool) -> Result<Self> {
+        let missing = privilege::missing();
+        if !missing.is_empty() {
+            return Err(Unprivileged(missing).into());
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .context("start the runtime")?;
+        let stop = Stop::new();
+        {
+            let _guard = runtime.enter();
+            for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+                let mut signals = signal(kind).context("listen for signals")?;
+                let stop = stop.clone();
+                runtime.spawn(async move {
+                    while signals.recv().await.is_some() {
+                        stop.request();
+                    }
+                });
+            }
+        }
+        Ok(Self { stop, runtime, json })
+    }
+
+    /// Runs an operation on a fabric; when it takes long, a bar shows how far it is.
+    pub(super) fn with_progress<T>(&self, work: impl FnOnce(&mut Control<'_>) -> T) -> T {
+        let bar = ProgressBar::hidden();
+        let started = std::time::Instant::now();
+        let mut shown = false;
+        let mut progress = |done: usize, all: usize, step: &Step| {
+            if !shown && started.elapsed() > PATIENCE {
+                bar.set_style(style());
+                bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
+                shown = true;
+            }
+            bar.set_length(all as u64);
+            bar.set_position(done as u64);
+            bar.set_message(step.to_string());
+        };
+        let result = work(&mut Control { stop: &self.stop, progress: &mut progress });
+        bar.finish_and_clear();
+        result
+    }
+
+    /// Waits until the time is over; false when it was cut short by the wish to stop.
+    pub(super) fn sleep(&self, time: Duration) -> bool {
+        const LOOK: Duration = Duration::from_millis(20);
+        let end = std::time::Instant::now() + time;
+        while !self.stop.is_requested() {
+            let left = end.saturating_duration_since(std::time::Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            std::thread::sleep(left.min(LOOK));
+        }
+        false
+    }
+}
+
+fn style() -> ProgressStyle {
+    ProgressStyle::with_template("{bar:30} {pos}/{len} {wide_msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// Prints `value` as one line of JSON.
+pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string(value).context("write JSON")?;
+    print(&format!("{text}\n"))
+}
+
+/// Prints text, and takes a reader that has gone (`| head`) for a wish to stop, not a failure.
+pub(super) fn print(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(ReaderGone.into()),
+        result => result.context("write to stdout"),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the reader of the output is gone")]
+struct ReaderGone;
+
+/// Whether output goes to a person.
+pub(super) fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Says what went wrong, and chooses the exit code that means it.
+pub(super) fn report(result: Result<()>) -> ExitCode {
+    let Err(error) = result else {
+        return ExitCode::SUCCESS;
+    };
+    let code = exit_code(&error);
+    if !error.is::<Told>() && !error.is::<ReaderGone>() {
+        eprintln!("veth: {error:#}");
+    }
+    ExitCode::from(code)
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    const FAILED: u8 = 1;
+    const WRONG_INPUT: u8 = 2;
+    const NOT_OURS: u8 = 3;
+    const UNABLE: u8 = 4;
+    const INTERRUPTED: u8 = 130;
+
+    let mut code = FAILED;
+    for cause in error.chain() {
+        if cause.is::<ReaderGone>() {
+            return 0;
+        }
+        if cause.is::<BadFile>() {
+            code = WRONG_INPUT;
+        }
+        if cause.is::<Unprivileged>() || is_unable(cause) {
+            code = UNABLE;
+        }
+        if let Some(error) = cause.downcast_ref::<FabricError>() {
+            if error.is_interrupted() {
+                code = INTERRUPTED;
+            } else if error.is_conflict() {
+                code = NOT_OURS;
+            } else if error.is_permission() || error.is_unsupported() {
+                code = UNABLE;
+            }
+        }
+    }
+    code
+}
+
+fn is_unable(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let datapath = cause.downcast_ref::<DatapathError>();
+    let sync = cause.downcast_ref::<SyncError>();
+    matches!(datapath, Some(DatapathError::Unsupported(_)))
+        || datapath.is_some_and(DatapathError::is_permission)
+        || sync.is_some_and(SyncError::is_permission)
+}

@@ -1,0 +1,130 @@
+//! `veth stats`
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use terminal_size::{Height, terminal_size};
+
+use super::{
+    arguments::StatsOptions,
+    session::{Session, is_terminal, print, print_json},
+    target::only_fabric,
+};
+use crate::{
+    counters::{PortRates, PortSample, Snapshot, rates},
+    datapath::CounterMap,
+    fabric,
+    netlink::Netlink,
+    report,
+    topology::FabricName,
+};
+
+pub(super) fn run(session: &Session, options: &StatsOptions) -> Result<()> {
+    let name = only_fabric(options.name.as_deref())?;
+    let mut reader = Reader::open(&name)?;
+    let Some(interval) = options.watch else {
+        let snapshot = reader.snapshot()?;
+        return if session.json {
+            print_json(&snapshot)
+        } else {
+            print(&report::totals_table(&snapshot))
+        };
+    };
+    let interval = Duration::from_secs_f64(interval);
+    let mut screen = Screen::default();
+    let mut before = reader.snapshot()?;
+    while session.sleep(interval) {
+        let after = reader.snapshot()?;
+        if session.json {
+            print_json(&after)?;
+        } else {
+            screen.show(&rates_view(&rates(&before, &after)))?;
+        }
+        before = after;
+    }
+    Ok(())
+}
+
+/// Takes snapshots of a fabric's counters.
+pub(super) struct Reader {
+    host: Netlink,
+    fabric: FabricName,
+    counters: CounterMap,
+    started: Instant,
+}
+
+impl Reader {
+    pub(super) fn open(fabric: &FabricName) -> Result<Self> {
+        let counters = CounterMap::open(fabric.as_str())?.with_context(|| {
+            format!(
+                "fabric {fabric} has no datapath, so nothing is counted; \
+                 `veth status` lists the fabrics"
+            )
+        })?;
+        Ok(Self {
+            host: Netlink::open()?,
+            fabric: fabric.clone(),
+            counters,
+            started: Instant::now(),
+        })
+    }
+
+    pub(super) fn snapshot(&mut self) -> Result<Snapshot> {
+        let mut ports = Vec::new();
+        for port in fabric::counted_ports(&mut self.host, &self.fabric)? {
+            ports.push(PortSample {
+                counters: self.counters.read(port.slot)?,
+                name: port.name,
+                ifindex: port.ifindex.0,
+                netns: port.netns,
+            });
+        }
+        Ok(Snapshot {
+            fabric: self.fabric.to_string(),
+            datapath: "tc",
+            at: self.started.elapsed(),
+            ports,
+        })
+    }
+}
+
+/// The busiest ports that fit on the screen, and how many more there are.
+pub(super) fn rates_view(rates: &[PortRates]) -> String {
+    /// Lines that are not ports: heading, summary, and the prompt.
+    const FRAME: usize = 4;
+    let room = match terminal_size() {
+        Some((_, Height(lines))) if is_terminal() => {
+            usize::from(lines).saturating_sub(FRAME).max(1)
+        }
+        _ => usize::MAX,
+    };
+    if rates.len() <= room {
+        return report::rates_table(rates);
+    }
+    let mut busiest = rates.to_vec();
+    busiest.sort_by(|left, right| right.frames_per_second.total_cmp(&left.frames_per_second));
+    let more = busiest.len() - room;
+    busiest.truncate(room);
+    format!("{}and {more} ports with less\n", report::rates_table(&busiest))
+}
+
+/// A part of the terminal that is drawn again and again; elsewhere, text after text.
+#[derive(Default)]
+pub(super) struct Screen {
+    lines: usize,
+}
+
+impl Screen {
+    pub(super) fn show(&mut self, text: &str) -> Result<()> {
+        if is_terminal() {
+            let up = match self.lines {
+                0 => String::new(),
+                lines => format!("\x1b[{lines}A\x1b[J"),
+            };
+            self.lines = text.lines().count();
+            print(&format!("{up}{text}"))
+        } else {
+            print(&format!("{text}\n"))
+        }
+    }
+}

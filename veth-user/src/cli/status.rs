@@ -1,0 +1,97 @@
+//! `veth status`
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::{
+    arguments::StatusOptions,
+    session::{Session, Told, print, print_json},
+    target::Target,
+};
+use crate::{
+    fabric::{self, FabricStatus},
+    report,
+};
+
+#[derive(Serialize)]
+struct Output {
+    #[serde(flatten)]
+    status: FabricStatus,
+    /// What `up` would do, when a file says what is wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<Vec<String>>,
+}
+
+pub(super) fn run(session: &Session, options: &StatusOptions) -> Result<()> {
+    let outputs = match options.target.as_deref().map(Target::of).transpose()? {
+        Some(Target::Name(name)) => {
+            vec![Output { status: fabric::status(&name)?, missing: None }]
+        }
+        Some(Target::File(topology)) => {
+            let missing = fabric::missing(&topology)?.iter().map(ToString::to_string).collect();
+            vec![Output { status: fabric::status(topology.name())?, missing: Some(missing) }]
+        }
+        None => {
+            let statuses = fabric::list()?
+                .iter()
+                .map(|name| Ok(Output { status: fabric::status(name)?, missing: None }))
+                .collect::<Result<Vec<_>>>()?;
+            if statuses.is_empty() && !session.json {
+                return print("there is no fabric; `veth up FILE` makes one\n");
+            }
+            statuses
+        }
+    };
+    if session.json {
+        match (&options.target, outputs.as_slice()) {
+            (Some(_), [output]) => print_json(output)?,
+            _ => print_json(&outputs)?,
+        }
+    } else {
+        print(&outputs.iter().map(describe).collect::<Vec<_>>().join("\n"))?;
+    }
+    let healthy = outputs
+        .iter()
+        .all(|it| it.status.problems.is_empty() && it.missing.as_ref().is_none_or(Vec::is_empty));
+    if healthy { Ok(()) } else { Err(Told.into()) }
+}
+
+fn describe(output: &Output) -> String {
+    let status = &output.status;
+    let fast = status.ports.iter().filter(|port| port.fast).count();
+    let mut text = format!(
+        "fabric {}: datapath {}, MTU {}, fast path on {fast} of {} ports\n",
+        status.fabric,
+        status.datapath,
+        status.mtu_bytes,
+        status.ports.len()
+    );
+    let mut table = report::new_table(&["PORT", "IFINDEX", "NETNS", "ADDRESSES", "HOOK", "FAST"]);
+    report::align_right(&mut table, &[1]);
+    for port in &status.ports {
+        let addresses = status
+            .namespaces
+            .iter()
+            .find(|member| Some(&member.name) == port.netns.as_ref())
+            .map(|member| member.addresses.join(" "))
+            .filter(|addresses| !addresses.is_empty());
+        table.add_row([
+            port.name.clone(),
+            port.ifindex.to_string(),
+            port.netns.clone().unwrap_or_else(|| "-".into()),
+            addresses.unwrap_or_else(|| "-".into()),
+            port.hook.map_or_else(|| "-".into(), |hook| hook.to_string()),
+            if port.fast { "yes" } else { "no" }.into(),
+        ]);
+    }
+    if !status.ports.is_empty() {
+        text += &report::finish(&table);
+    }
+    for problem in &status.problems {
+        text += &format!("problem: {problem}\n");
+    }
+    for step in output.missing.iter().flatten() {
+        text += &format!("differs from the file: `veth up` would {step}\n");
+    }
+    text
+}

@@ -1,0 +1,72 @@
+//! `veth up`
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::{
+    arguments::UpOptions,
+    session::{Session, print, print_json},
+    target::read_topology,
+};
+use crate::{
+    fabric::{self, Raised},
+    plan::Step,
+    sync::Reconciled,
+};
+
+#[derive(Serialize)]
+struct Output<'a> {
+    fabric: &'a str,
+    steps: Vec<String>,
+    datapath: Option<Reconciled>,
+}
+
+pub(super) fn run(session: &Session, options: &UpOptions) -> Result<()> {
+    let topology = read_topology(&options.file)?;
+    let name = topology.name().as_str();
+    if options.dry_run {
+        let steps = texts(&fabric::missing(&topology)?);
+        if session.json {
+            return print_json(&Output { fabric: name, steps, datapath: None });
+        }
+        if steps.is_empty() {
+            return print(&format!("fabric {name} is as the file says\n"));
+        }
+        return print(&steps.iter().map(|step| format!("would {step}\n")).collect::<String>());
+    }
+    let raised = session
+        .with_progress(|control| fabric::up(&topology, options.hook.map(Into::into), control))?;
+    if session.json {
+        let steps = texts(&raised.steps);
+        return print_json(&Output { fabric: name, steps, datapath: raised.datapath });
+    }
+    print(&describe(name, topology.namespaces().len(), &raised))
+}
+
+/// What happened, in one or two lines.
+fn describe(name: &str, namespaces: usize, raised: &Raised) -> String {
+    let unchanged =
+        raised.steps.is_empty() && raised.datapath.is_none_or(|datapath| datapath.is_unchanged());
+    let mut text = if unchanged {
+        format!("fabric {name} was up as the file says ({namespaces} namespaces)\n")
+    } else {
+        format!("fabric {name} is up: {namespaces} namespaces, {} steps\n", raised.steps.len())
+    };
+    if let Some(datapath) = raised.datapath.filter(|_| !unchanged) {
+        let Reconciled { ports, eligible, attached, replaced, detached, .. } = datapath;
+        text += &format!("datapath tc: fast path on {eligible} of {ports} ports");
+        for (count, what) in
+            [(attached, "attached"), (replaced, "upgraded in place"), (detached, "detached")]
+        {
+            if count > 0 {
+                text += &format!(", {count} {what}");
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn texts(steps: &[Step]) -> Vec<String> {
+    steps.iter().map(ToString::to_string).collect()
+}

@@ -1,0 +1,199 @@
+//! Counters over time: snapshots, and the rates between two of them.
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
+use veth_common::{Counter, PortCounters, Verdict};
+
+/// The counters of a fabric at one moment.
+#[derive(Clone, Debug, Serialize)]
+pub struct Snapshot {
+    /// The fabric.
+    pub fabric: String,
+    /// Its datapath.
+    pub datapath: &'static str,
+    /// When it was taken, on a clock that only goes forward.
+    #[serde(skip)]
+    pub at: Duration,
+    /// The ports.
+    pub ports: Vec<PortSample>,
+}
+
+/// The counters of one port at one moment.
+#[derive(Clone, Debug, Serialize)]
+pub struct PortSample {
+    /// Its name.
+    pub name: String,
+    /// Its index.
+    pub ifindex: u32,
+    /// The namespace behind it.
+    pub netns: Option<String>,
+    /// Its counters.
+    #[serde(rename = "verdicts", serialize_with = "every_verdict")]
+    pub counters: PortCounters,
+}
+
+/// What happened on a port between two snapshots.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PortRates {
+    /// Its name.
+    pub name: String,
+    /// Frames per second, whatever their verdict.
+    pub frames_per_second: f64,
+    /// Bytes per second, whatever their verdict.
+    pub bytes_per_second: f64,
+    /// Share of the frames that took the fast path, from 0 to 1; `None` without frames.
+    pub fast_share: Option<f64>,
+    /// Frames per second of the other verdicts that occurred, most frequent first.
+    pub others: Vec<(Verdict, f64)>,
+}
+
+/// The rates of each port of `after`. A port that was not there before, or that started anew,
+/// counts from zero.
+pub fn rates(before: &Snapshot, after: &Snapshot) -> Vec<PortRates> {
+    let seconds = after.at.saturating_sub(before.at).as_secs_f64();
+    after
+        .ports
+        .iter()
+        .map(|port| {
+            let earlier = before
+                .ports
+                .iter()
+                .find(|other| other.ifindex == port.ifindex)
+                .map_or(PortCounters::ZERO, |other| other.counters);
+            port_rates(&port.name, &difference(&earlier, &port.counters), seconds)
+        })
+        .collect()
+}
+
+/// What was added to `earlier` to make `later`; all of `later` when the port started anew.
+pub fn difference(earlier: &PortCounters, later: &PortCounters) -> PortCounters {
+    let subtract = |later: &Counter, earlier: &Counter| {
+        Some(Counter {
+            frames: later.frames.checked_sub(earlier.frames)?,
+            bytes: later.bytes.checked_sub(earlier.bytes)?,
+            segments: later.segments.checked_sub(earlier.segments)?,
+        })
+    };
+    let mut added = PortCounters::ZERO;
+    for (index, slot) in added.by_verdict.iter_mut().enumerate() {
+        match subtract(&later.by_verdict[index], &earlier.by_verdict[index]) {
+            Some(counter) => *slot = counter,
+            None => return *later,
+        }
+    }
+    added
+}
+
+/// The sum of the ports' counters.
+pub fn sum<'a>(ports: impl IntoIterator<Item = &'a PortCounters>) -> PortCounters {
+    let mut total = PortCounters::ZERO;
+    for counters in ports {
+        total.add(counters);
+    }
+    total
+}
+
+fn port_rates(name: &str, added: &PortCounters, seconds: f64) -> PortRates {
+    let per_second = |count: u64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
+    let total = added.total();
+    let fast: u64 = Verdict::ALL
+        .into_iter()
+        .filter(|verdict| verdict.is_fast())
+        .map(|verdict| added.of(verdict).frames)
+        .sum();
+    let mut others: Vec<(Verdict, f64)> = Verdict::ALL
+        .into_iter()
+        .filter(|verdict| !verdict.is_fast() && added.of(*verdict).frames > 0)
+        .map(|verdict| (verdict, per_second(added.of(verdict).frames)))
+        .collect();
+    others.sort_by(|(_, left), (_, right)| right.total_cmp(left));
+    PortRates {
+        name: name.to_owned(),
+        frames_per_second: per_second(total.frames),
+        bytes_per_second: per_second(total.bytes),
+        fast_share: (total.frames > 0).then(|| fast as f64 / total.frames as f64),
+        others,
+    }
+}
+
+/// Serializes every verdict by name, zeros included, in the order of their numbers.
+fn every_verdict<S: Serializer>(counters: &PortCounters, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Fields {
+        frames: u64,
+        bytes: u64,
+        segments: u64,
+    }
+    let mut map = serializer.serialize_map(Some(Verdict::ALL.len()))?;
+    for verdict in Verdict::ALL {
+        let Counter { frames, bytes, segments } = *counters.of(verdict);
+        map.serialize_entry(verdict.name(), &Fields { frames, bytes, segments })?;
+    }
+    map.end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counters(redirected: u64, broadcast: u64) -> PortCounters {
+        let mut counters = PortCounters::ZERO;
+        counters.by_verdict[Verdict::Redirected as usize] =
+            Counter { frames: redirected, bytes: redirected * 100, segments: redirected };
+        counters.by_verdict[Verdict::Broadcast as usize] =
+            Counter { frames: broadcast, bytes: broadcast * 42, segments: broadcast };
+        counters
+    }
+
+    fn snapshot(seconds: u64, counters: PortCounters) -> Snapshot {
+        let port = PortSample { name: "red".into(), ifindex: 5, netns: None, counters };
+        Snapshot {
+            fabric: "lab".into(),
+            datapath: "tc",
+            at: Duration::from_secs(seconds),
+            ports: vec![port],
+        }
+    }
+
+    #[test]
+    fn rates_are_differences_over_time() {
+        let rates = rates(&snapshot(10, counters(100, 0)), &snapshot(12, counters(160, 20)));
+        assert_eq!(rates[0].frames_per_second, 40.0);
+        assert_eq!(rates[0].bytes_per_second, (6000.0 + 840.0) / 2.0);
+        assert_eq!(rates[0].fast_share, Some(0.75));
+        assert_eq!(rates[0].others, [(Verdict::Broadcast, 10.0)]);
+    }
+
+    #[test]
+    fn port_that_started_anew_counts_from_zero() {
+        let rates = rates(&snapshot(0, counters(100, 100)), &snapshot(1, counters(7, 0)));
+        assert_eq!(rates[0].frames_per_second, 7.0);
+    }
+
+    #[test]
+    fn quiet_port_has_no_share() {
+        let rates = rates(&snapshot(0, counters(5, 5)), &snapshot(1, counters(5, 5)));
+        assert_eq!(rates[0].fast_share, None);
+        assert!(rates[0].others.is_empty());
+    }
+
+    #[test]
+    fn no_time_between_snapshots_makes_no_infinite_rate() {
+        let rates = rates(&snapshot(1, counters(0, 0)), &snapshot(1, counters(5, 0)));
+        assert_eq!(rates[0].frames_per_second, 0.0);
+    }
+
+    #[test]
+    fn json_has_every_verdict_in_the_order_of_their_numbers() {
+        let text = serde_json::to_string(&snapshot(0, counters(2, 1))).expect("plain data");
+        let value: serde_json::Value = serde_json::from_str(&text).expect("is JSON");
+        let verdicts = value["ports"][0]["verdicts"].as_object().expect("is a map");
+        assert_eq!(verdicts.len(), Verdict::ALL.len());
+        assert_eq!(verdicts["redirected"]["bytes"], 200);
+        let place = |name: &str| text.find(&format!("\"{name}\":")).expect("is there");
+        for pair in Verdict::ALL.windows(2) {
+            assert!(place(pair[0].name()) < place(pair[1].name()));
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Attachments: the program on the ingress of a port, through tcx or a clsact filter.
+
+use std::{fmt, io, mem, path::Path};
+
+use aya::programs::{
+    LinkOrder, SchedClassifier, TcAttachType,
+    links::{FdLink, PinnedLink},
+    tc::{
+        NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact,
+        qdisc_detach_program,
+    },
+};
+use nix::errno::Errno;
+use veth_common::{Ifindex, names};
+
+use super::{BpffsError, DatapathError, bpffs};
+
+/// Place of our filter among those of a clsact qdisc: first, and at a fixed handle, so that it
+/// can be found and replaced.
+const FILTER: NlOptions =
+    NlOptions { priority: 1, handle: TcHandle::new(0, 0x7665), classid: None };
+
+/// Where in the kernel the program hangs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hook {
+    /// A tcx link, pinned. Minimum kernel version: 6.6.
+    Tcx,
+    /// A filter on the port's clsact qdisc. Minimum kernel version: 4.5.
+    Clsact,
+}
+
+impl Hook {
+    /// Name in JSON and messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcx => "tcx",
+            Self::Clsact => "clsact",
+        }
+    }
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A device to attach to. The name is what the kernel is asked with, the index is what counts.
+#[derive(Clone, Copy, Debug)]
+pub struct PortDevice<'a> {
+    /// Its index.
+    pub ifindex: Ifindex,
+    /// Its name.
+    pub name: &'a str,
+}
+
+/// What attaching to a port found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attached {
+    /// No program of ours.
+    New,
+    /// The very program.
+    Adopted,
+    /// Another program, which the new one replaced without a gap.
+    Replaced,
+}
+
+/// Attaches `program` through a tcx link, pinned at `pin`.
+pub(super) fn attach_tcx(
+    program: &mut SchedClassifier,
+    program_id: u32,
+    port: PortDevice<'_>,
+    pin: &Path,
+) -> Result<Attached, DatapathError> {
+    if let Some(link) = live_link(port, pin)? {
+        if link.program_id == program_id {
+            return Ok(Attached::Adopted);
+        }
+        let update = || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+            let link: SchedClassifierLink = FdLink::from(link.pinned).try_into()?;
+            let id = program.attach_to_link(link)?;
+            // The pin keeps the link; ours goes without detaching anything.
+            drop(program.take_link(id)?);
+            Ok(())
+        };
+        update()
+            .map_err(|source| attach_failed(port, Hook::Tcx, io::Error::other(source).into()))?;
+        return Ok(Attached::Replaced);
+    }
+    bpffs::unpin(pin)?;
+    let failed = |source| attach_failed(port, Hook::Tcx, source);
+    let order = TcAttachOptions::TcxOrder(LinkOrder::first());
+    let id =
+        program.attach_with_options(port.name, TcAttachType::Ingress, order).map_err(failed)?;
+    let link: FdLink = program.take_link(id).map_err(failed)?.try_into().map_err(|source| {
+        DatapathError::Link { action: format!("take the tcx link of {}", port.name), source }
+    })?;
+    link.pin(pin).map_err(|source| DatapathError::Pin {
+        action: format!("pin the tcx link of {}", port.name),
+        source,
+    })?;
+    Ok(Attached::New)
+}
+
+/// Attaches `program` as a clsact filter; `present` is the id of the program that our filter on
+/// this port has now, if there is one.
+pub(super) fn attach_clsact(
+    program: &mut SchedClassifier,
+    program_id: u32,
+    port: PortDevice<'_>,
+    present: Option<u32>,
+) -> Result<Attached, DatapathError> {
+    let failed = |source| attach_failed(port, Hook::Clsact, source);
+    let (id, attached) = match present {
+        Some(present) if present == program_id => return Ok(Attached::Adopted),
+        Some(_) => {
+            let link = SchedClassifierLink::attached(
+                port.name,
+                TcAttachType::Ingress,
+                FILTER.priority,
+                FILTER.handle,
+                FILTER.classid,
+            )
+            .map_err(|error| failed(error.into()))?;
+            (program.attach_to_link(link).map_err(failed)?, Attached::Replaced)
+        }
+        None => {
+            ensure_clsact(port.name)?;
+            let options = TcAttachOptions::Netlink(FILTER);
+            let id = program
+                .attach_with_options(port.name, TcAttachType::Ingress, options)
+                .map_err(failed)?;
+            (id, Attached::New)
+        }
+    };
+    // aya removes the filter when the link is dropped; the filter is to outlive us.
+    mem::forget(program.take_link(id).map_err(failed)?);
+    Ok(attached)
+}
+
+/// Removes our filter from a port, if it is there.
+///
+/// # Errors
+///
+/// When it is there and cannot be removed.
+pub fn detach_clsact(port: PortDevice<'_>) -> Result<(), DatapathError> {
+    match qdisc_detach_program(port.name, TcAttachType::Ingress, names::TC_INGRESS) {
+        Err(source) if !is_absent(&source) => Err(DatapathError::Filter {
+            action: format!("remove the filter from {}", port.name),
+            source,
+        }),
+        _ => Ok(()),
+    }
+}
+
+struct LiveLink {
+    pinned: PinnedLink,
+    program_id: u32,
+}
+
+/// The link pinned at `pin`, when it is still attached to `port`. A link survives its device,
+/// and the index may be another device's by now.
+fn live_link(port: PortDevice<'_>, pin: &Path) -> Result<Option<LiveLink>, DatapathError> {
+    if !pin.exists() {
+        return Ok(None);
+    }
+    let action = || format!("open the pinned link of {}", port.name);
+    let failed = |source| DatapathError::Link { action: action(), source };
+    let pinned = PinnedLink::from_pin(pin).map_err(failed)?;
+    let link: FdLink = PinnedLink::from_pin(pin).map_err(failed)?.into();
+    let program_id = link.info().map_err(failed)?.program_id();
+    let (_, programs) = SchedClassifier::query_tcx(port.name, TcAttachType::Ingress)
+        .map_err(|source| attach_failed(port, Hook::Tcx, source))?;
+    let is_live = programs.iter().any(|program| program.id() == program_id);
+    Ok(is_live.then_some(LiveLink { pinned, program_id }))
+}
+
+fn ensure_clsact(device: &str) -> Result<(), DatapathError> {
+    match qdisc_add_clsact(device) {
+        Err(source) if !has_errno(&source, Errno::EEXIST) => {
+            Err(DatapathError::Filter { action: format!("add a clsact qdisc to {device}"), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether there was nothing to detach: no filter, no qdisc, or no device any more.
+fn is_absent(error: &TcError) -> bool {
+    let gone = [Errno::ENOENT, Errno::ENODEV, Errno::EINVAL];
+    gone.into_iter().any(|errno| has_errno(error, errno))
+        || matches!(error, TcError::IoError(error) if error.kind() == io::ErrorKind::NotFound)
+}
+
+fn has_errno(error: &TcError, errno: Errno) -> bool {
+    std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source()).any(
+        |cause| {
+            cause
+                .downcast_ref::<io::Error>()
+                .is_some_and(|error| error.raw_os_error() == Some(errno as i32))
+        },
+    )
+}
+
+fn attach_failed(
+    port: PortDevice<'_>,
+    hook: Hook,
+    source: aya::programs::ProgramError,
+) -> DatapathError {
+    DatapathError::Program {
+        action: format!("attach {} to {} ({hook})", names::TC_INGRESS, port.name),
+        source: Box::new(source),
+    }
+}
+
+impl From<BpffsError> for io::Error {
+    fn from(error: BpffsError) -> Self {
+        Self::other(error)
+    }
+}

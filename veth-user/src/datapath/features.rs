@@ -1,0 +1,59 @@
+//! What the kernel offers, found out by trying.
+
+use aya::{
+    programs::{ProgramType, SchedClassifier, TcAttachType},
+    sys::{BpfHelper, is_helper_supported},
+};
+use nix::sys::utsname::uname;
+
+use super::{DatapathError, Hook};
+
+/// Something that the datapath needs and this kernel has not.
+#[derive(Debug, thiserror::Error)]
+#[error("this kernel ({kernel}) has no {feature}, which the {needs} since Linux {since}")]
+pub struct Unsupported {
+    kernel: String,
+    feature: &'static str,
+    needs: &'static str,
+    since: &'static str,
+}
+
+impl Unsupported {
+    pub(super) fn new(feature: &'static str, needs: &'static str, since: &'static str) -> Self {
+        let kernel = uname()
+            .map(|name| name.release().to_string_lossy().into_owned())
+            .unwrap_or_else(|_| "of unknown release".into());
+        Self { kernel, feature, needs, since }
+    }
+}
+
+/// The best hook that this kernel has, or what is missing.
+///
+/// The programs use no CO-RE relocations, so a kernel without BTF will do.
+///
+/// # Errors
+///
+/// When `bpf_redirect_peer` is missing, or the probe itself is refused (`CAP_BPF`).
+pub fn supported_hook() -> Result<Hook, DatapathError> {
+    let has_redirect_peer =
+        is_helper_supported(ProgramType::SchedClassifier, BpfHelper::BPF_FUNC_redirect_peer)
+            .map_err(|source| DatapathError::Program {
+                action: "probe the kernel for bpf_redirect_peer".into(),
+                source: Box::new(source),
+            })?;
+    if !has_redirect_peer {
+        return Err(Unsupported::new(
+            "bpf_redirect_peer",
+            "tc datapath needs; it is there",
+            "5.10",
+        )
+        .into());
+    }
+    Ok(if has_tcx() { Hook::Tcx } else { Hook::Clsact })
+}
+
+/// Whether tcx is there: a kernel without it does not know the attach type. The loopback device
+/// is in every namespace.
+fn has_tcx() -> bool {
+    SchedClassifier::query_tcx("lo", TcAttachType::Ingress).is_ok()
+}

@@ -1,0 +1,30 @@
+//! The eBPF datapath of a fabric: its object, maps, attachments and pins.
+//!
+//! This is the only module that names aya types. The pins of fabric `lab`, all below
+//! `/sys/fs/bpf/veth/lab`:
+//!
+//! ```text
+//! VETH_PORTS VETH_FDB VETH_COUNTERS VETH_META    maps
+//! tc_ingress                                     the program
+//! ports/<ifindex>                                one tcx link for each hooked port
+//! ```
+//!
+//! Before 6.6 there are no tcx links: the filter on the port's clsact qdisc keeps the program.
+
+mod attach;
+mod bpffs;
+mod counters;
+mod error;
+mod features;
+mod load;
+mod object;
+mod tables;
+
+pub use attach::{Attached, Hook, PortDevice, detach_clsact};
+pub use bpffs::{BpffsError, dir_of, fabrics, remove_dir};
+pub use counters::CounterMap;
+pub use error::DatapathError;
+pub use features::{Unsupported, supported_hook};
+pub use load::{Datapath, ProgramSource, has_link, read_meta};
+pub use object::{RELEASE, TC_OBJECT, release_text};
+pub use tables::{Changes, TableMaps};

@@ -1,0 +1,296 @@
+//! Carrying out the steps of a plan, and taking them back.
+
+use std::{collections::HashMap, os::fd::AsFd as _};
+
+use veth_common::Ifindex;
+
+use super::{Control, FabricError};
+use crate::{
+    netlink::{LinkChange, Netlink, NetlinkError, VethPair},
+    netns::{self, Named, Netns},
+    plan::{BridgeState, Mark, Observed, PEER_NAME, PortPresence, Step},
+    topology::{FabricName, NetnsName},
+};
+
+/// Carries out steps. It knows the indexes of what was observed and of what it made itself.
+pub(super) struct Executor<'a> {
+    host: &'a mut Netlink,
+    fabric: &'a FabricName,
+    bridge: Option<Ifindex>,
+    ports: HashMap<NetnsName, Ifindex>,
+    /// The namespace of the last step: steps come member by member, and one is held open at a
+    /// time, so that a thousand of them do not take two thousand descriptors.
+    inside: Option<Inside>,
+}
+
+/// A namespace, and the connection into it.
+struct Inside {
+    name: NetnsName,
+    netns: Netns,
+    netlink: Netlink,
+    peer: Option<Ifindex>,
+}
+
+impl<'a> Executor<'a> {
+    pub(super) fn new(host: &'a mut Netlink, fabric: &'a FabricName, observed: &Observed) -> Self {
+        let bridge = match &observed.bridge {
+            BridgeState::Ours(bridge) => Some(bridge.ifindex),
+            BridgeState::Absent | BridgeState::Foreign(_) => None,
+        };
+        let ports = observed.members.iter().filter_map(|member| match &member.port {
+            PortPresence::Ours(port) => Some((member.name.clone(), port.ifindex)),
+            PortPresence::Absent | PortPresence::Foreign(_) => None,
+        });
+        Self { host, fabric, bridge, ports: ports.collect(), inside: None }
+    }
+
+    /// Carries out `steps`; on the first failure takes back those that were done.
+    pub(super) fn run(
+        &mut self,
+        steps: &[Step],
+        control: &mut Control<'_>,
+    ) -> Result<(), FabricError> {
+        for (done, step) in steps.iter().enumerate() {
+            (control.progress)(done, steps.len(), step);
+            if let Err(cause) = control.check().and_then(|()| self.apply(step)) {
+                // The step that failed may have done its first half.
+                let undone = self.undo(&steps[..=done]);
+                return Err(cause.after_undo(undone));
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out all of `steps` that can be; for removals, where going on is better.
+    pub(super) fn run_all(
+        &mut self,
+        steps: &[Step],
+        control: &mut Control<'_>,
+    ) -> Result<(), FabricError> {
+        let mut failures = Vec::new();
+        for (done, step) in steps.iter().enumerate() {
+            (control.progress)(done, steps.len(), step);
+            control.check()?;
+            failures.extend(self.apply(step).err());
+        }
+        if failures.is_empty() { Ok(()) } else { Err(FabricError::Remaining(failures)) }
+    }
+
+    /// Takes `steps` back, last first; returns what could not be.
+    pub(super) fn undo(&mut self, steps: &[Step]) -> Vec<FabricError> {
+        self.inside = None;
+        let inverses = steps.iter().rev().filter_map(Step::inverse);
+        inverses.filter_map(|step| self.apply(&step).err()).collect()
+    }
+
+    fn apply(&mut self, step: &Step) -> Result<(), FabricError> {
+        self.carry_out(step).map_err(|source| match source {
+            FabricError::Interrupted => source,
+            source => FabricError::Step { step: step.to_string(), source: Box::new(source) },
+        })
+    }
+
+    fn carry_out(&mut self, step: &Step) -> Result<(), FabricError> {
+        match step {
+            Step::CreateBridge { mac, mtu_bytes } => {
+                self.host.create_bridge(self.fabric.as_str(), *mac, *mtu_bytes)?;
+                let alias = Mark::Bridge { fabric: self.fabric.as_str() }.to_string();
+                let change = LinkChange { alias: Some(&alias), ..LinkChange::default() };
+                let bridge = self.bridge()?;
+                self.host.change_link(bridge, &change)?;
+            }
+            Step::DeleteBridge => {
+                let name = self.fabric.as_str();
+                let bridge =
+                    self.bridge.take().map_or_else(|| find(self.host, name), |it| Ok(Some(it)));
+                if let Some(bridge) = bridge? {
+                    gone_is_fine(self.host.delete_link(bridge))?;
+                }
+            }
+            Step::SetBridgeMtu { to, .. } => {
+                let change = LinkChange { mtu_bytes: Some(*to), ..LinkChange::default() };
+                let bridge = self.bridge()?;
+                self.host.change_link(bridge, &change)?;
+            }
+            Step::RaiseBridge => {
+                let bridge = self.bridge()?;
+                self.host.change_link(bridge, &raised())?;
+            }
+            Step::CreateNetns(name) => self.create_netns(name)?,
+            Step::RaiseLoopback(name) => {
+                self.enter(name)?.netlink.change_link(Ifindex(1), &raised())?;
+            }
+            Step::RemoveNetns(name) => {
+                self.inside.take_if(|inside| inside.name == *name);
+                netns::remove(name.as_str())?;
+            }
+            Step::CreatePair { netns, port_mac, peer_mac, mtu_bytes } => {
+                let inside = enter(&mut self.inside, netns)?;
+                self.host.create_veth_pair(&VethPair {
+                    port: netns.as_str(),
+                    port_mac: *port_mac,
+                    peer: PEER_NAME,
+                    peer_mac: *peer_mac,
+                    peer_netns: inside.netns.as_fd(),
+                    mtu_bytes: *mtu_bytes,
+                })?;
+                inside.peer = None;
+                self.ports.remove(netns);
+            }
+            Step::DeletePair(name) => {
+                self.inside.take_if(|inside| inside.name == *name);
+                let port = self
+                    .ports
+                    .remove(name)
+                    .map_or_else(|| find(self.host, name.as_str()), |it| Ok(Some(it)));
+                if let Some(port) = port? {
+                    gone_is_fine(self.host.delete_link(port))?;
+                }
+            }
+            Step::DeleteStrayPeer(name) => {
+                let inside = self.enter(name)?;
+                // It may have gone with the port that was deleted before.
+                if let Some(stray) = find(&mut inside.netlink, PEER_NAME)? {
+                    gone_is_fine(inside.netlink.delete_link(stray))?;
+                }
+            }
+            Step::JoinPort(name) => {
+                let alias =
+                    Mark::Port { fabric: self.fabric.as_str(), netns: name.as_str() }.to_string();
+                let change = LinkChange {
+                    controller: Some(self.bridge()?),
+                    alias: Some(&alias),
+                    no_ipv6_address: true,
+                    ..raised()
+                };
+                self.change_port(name, &change)?;
+            }
+            Step::LeavePort(name) => {
+                let change = LinkChange { controller: Some(Ifindex(0)), ..LinkChange::default() };
+                self.change_port(name, &change)?;
+            }
+            Step::SetPortMtu { netns, to, .. } => {
+                self.change_port(
+                    netns,
+                    &LinkChange { mtu_bytes: Some(*to), ..LinkChange::default() },
+                )?;
+            }
+            Step::SetPeerMtu { netns, to, .. } => {
+                self.enter(netns)?
+                    .change_peer(&LinkChange { mtu_bytes: Some(*to), ..LinkChange::default() })?;
+            }
+            Step::SetPeerMac { netns, to, .. } => {
+                self.enter(netns)?
+                    .change_peer(&LinkChange { mac: Some(*to), ..LinkChange::default() })?;
+            }
+            Step::RaisePeer(name) => self.enter(name)?.change_peer(&raised())?,
+            Step::AddAddress(name, address) => {
+                let inside = self.enter(name)?;
+                let peer = inside.peer()?;
+                inside.netlink.add_address(peer, *address)?;
+            }
+            Step::RemoveAddress(name, address) => {
+                let inside = self.enter(name)?;
+                let peer = inside.peer()?;
+                gone_is_fine(inside.netlink.delete_address(peer, *address))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a namespace that is marked and has `lo` up before it has a name.
+    fn create_netns(&mut self, name: &NetnsName) -> Result<(), FabricError> {
+        let mark = Mark::Netns { fabric: self.fabric.as_str(), netns: name.as_str() }.to_string();
+        let prepare = || {
+            let mut netlink = Netlink::open()?;
+            netlink.change_link(Ifindex(1), &LinkChange { alias: Some(&mark), ..raised() })?;
+            Ok::<_, NetlinkError>(netlink)
+        };
+        let (netns, netlink) = Netns::create(name.as_str(), &mark, prepare)??;
+        self.inside = Some(Inside { name: name.clone(), netns, netlink, peer: None });
+        Ok(())
+    }
+
+    fn bridge(&mut self) -> Result<Ifindex, FabricError> {
+        if let Some(bridge) = self.bridge {
+            return Ok(bridge);
+        }
+        let name = self.fabric.as_str();
+        let bridge = find(self.host, name)?
+            .ok_or_else(|| FabricError::Vanished(format!("bridge {name}")))?;
+        self.bridge = Some(bridge);
+        Ok(bridge)
+    }
+
+    fn change_port(
+        &mut self,
+        name: &NetnsName,
+        change: &LinkChange<'_>,
+    ) -> Result<(), FabricError> {
+        let port = match self.ports.get(name) {
+            Some(port) => *port,
+            None => find(self.host, name.as_str())?
+                .ok_or_else(|| FabricError::Vanished(format!("port {name}")))?,
+        };
+        self.ports.insert(name.clone(), port);
+        Ok(self.host.change_link(port, change)?)
+    }
+
+    fn enter(&mut self, name: &NetnsName) -> Result<&mut Inside, FabricError> {
+        enter(&mut self.inside, name)
+    }
+}
+
+impl Inside {
+    fn peer(&mut self) -> Result<Ifindex, FabricError> {
+        if let Some(peer) = self.peer {
+            return Ok(peer);
+        }
+        let peer = find(&mut self.netlink, PEER_NAME)?
+            .ok_or_else(|| FabricError::Vanished(format!("{PEER_NAME} in {}", self.name)))?;
+        self.peer = Some(peer);
+        Ok(peer)
+    }
+
+    fn change_peer(&mut self, change: &LinkChange<'_>) -> Result<(), FabricError> {
+        let peer = self.peer()?;
+        Ok(self.netlink.change_link(peer, change)?)
+    }
+}
+
+/// The namespace `name`, from `inside` if it is that one, otherwise opened into it.
+fn enter<'i>(
+    inside: &'i mut Option<Inside>,
+    name: &NetnsName,
+) -> Result<&'i mut Inside, FabricError> {
+    if let Some(open) = inside.take_if(|open| open.name == *name) {
+        return Ok(inside.insert(open));
+    }
+    let Named::Namespace(netns) = Netns::look_up(name.as_str())? else {
+        return Err(FabricError::Vanished(format!("namespace {name}")));
+    };
+    let netlink = netns.run(Netlink::open)??;
+    Ok(inside.insert(Inside { name: name.clone(), netns, netlink, peer: None }))
+}
+
+fn find(netlink: &mut Netlink, name: &str) -> Result<Option<Ifindex>, NetlinkError> {
+    Ok(netlink.link_by_name(name)?.map(|link| link.ifindex))
+}
+
+const fn raised() -> LinkChange<'static> {
+    LinkChange {
+        up: Some(true),
+        controller: None,
+        mtu_bytes: None,
+        mac: None,
+        alias: None,
+        no_ipv6_address: false,
+    }
+}
+
+fn gone_is_fine(result: Result<(), NetlinkError>) -> Result<(), NetlinkError> {
+    match result {
+        Err(error) if !error.is_not_found() => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,113 @@
+//! What can go wrong with a fabric.
+
+use crate::{
+    datapath::DatapathError, netlink::NetlinkError, netns::NetnsError, plan::Conflicts,
+    sync::SyncError,
+};
+
+/// An operation on a fabric that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum FabricError {
+    /// rtnetlink.
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    /// A namespace.
+    #[error(transparent)]
+    Netns(#[from] NetnsError),
+    /// The datapath.
+    #[error(transparent)]
+    Datapath(#[from] DatapathError),
+    /// Keeping the datapath true.
+    #[error(transparent)]
+    Sync(#[from] SyncError),
+    /// Things of others are in the way; nothing was touched.
+    #[error(transparent)]
+    Conflicts(#[from] Conflicts),
+    /// The directory of the namespaces cannot be read.
+    #[error("list namespaces: {0}")]
+    Names(#[source] std::io::Error),
+    /// Somebody asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+    /// A step failed.
+    #[error("{step}: {source}")]
+    Step {
+        /// What was attempted.
+        step: String,
+        /// Why it failed.
+        source: Box<FabricError>,
+    },
+    /// The kernel lost something between two steps.
+    #[error("{0} is not there any more")]
+    Vanished(String),
+    /// An operation failed and was taken back.
+    #[error("{cause}; what had been done was taken back")]
+    Undone {
+        /// The failure.
+        cause: Box<FabricError>,
+    },
+    /// An operation failed, and so did taking it back.
+    #[error(
+        "{cause}; taking back what had been done failed too:{}\n`veth down` removes what is left",
+        list(.undo)
+    )]
+    UndoFailed {
+        /// The failure.
+        cause: Box<FabricError>,
+        /// What could not be taken back.
+        undo: Vec<FabricError>,
+    },
+    /// Some things could not be removed.
+    #[error("not everything could be removed:{}", list(.0))]
+    Remaining(Vec<FabricError>),
+}
+
+impl FabricError {
+    /// This error, with the outcome of the undo that followed it.
+    pub(super) fn after_undo(self, undo: Vec<Self>) -> Self {
+        let cause = Box::new(self);
+        if undo.is_empty() { Self::Undone { cause } } else { Self::UndoFailed { cause, undo } }
+    }
+
+    /// Whether somebody asked to stop.
+    pub fn is_interrupted(&self) -> bool {
+        match self {
+            Self::Interrupted => true,
+            Self::Undone { cause } | Self::UndoFailed { cause, .. } => cause.is_interrupted(),
+            Self::Step { source, .. } => source.is_interrupted(),
+            _ => false,
+        }
+    }
+
+    /// Whether things of others are in the way.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Conflicts(_))
+    }
+
+    /// Whether the kernel lacks something.
+    pub fn is_unsupported(&self) -> bool {
+        match self {
+            Self::Datapath(DatapathError::Unsupported(_))
+            | Self::Sync(SyncError::Datapath(DatapathError::Unsupported(_))) => true,
+            Self::Undone { cause } | Self::UndoFailed { cause, .. } => cause.is_unsupported(),
+            _ => false,
+        }
+    }
+
+    /// Whether the caller lacks a capability.
+    pub fn is_permission(&self) -> bool {
+        match self {
+            Self::Netlink(error) => error.is_permission(),
+            Self::Netns(error) => error.is_permission(),
+            Self::Datapath(error) => error.is_permission(),
+            Self::Sync(error) => error.is_permission(),
+            Self::Step { source, .. } => source.is_permission(),
+            Self::Undone { cause } | Self::UndoFailed { cause, .. } => cause.is_permission(),
+            _ => false,
+        }
+    }
+}
+
+fn list(errors: &[FabricError]) -> String {
+    errors.iter().map(|error| format!("\n  {error}")).collect()
+}

@@ -1,0 +1,159 @@
+//! Fabrics: bringing one up to a topology, taking one down, and saying what is there.
+//!
+//! The kernel is the database. Whatever these functions need to know they read from links,
+//! namespaces and pins, so they work the same after a crash, an edit of the file, or somebody's
+//! clean-up by hand.
+
+mod apply;
+mod error;
+mod observe;
+mod status;
+
+use veth_common::Ifindex;
+
+pub use error::FabricError;
+pub use status::{
+    CountedPort, FabricStatus, MemberStatus, PortStatus, counted_ports, list, status,
+};
+
+use crate::{
+    Stop,
+    datapath::{self, Hook},
+    netlink::Netlink,
+    plan::{BridgeState, Observed, Step, plan, plan_removal},
+    sync::{Reconciled, Reconciler},
+    topology::{DatapathKind, FabricName, NetnsName, Topology},
+};
+use apply::Executor;
+
+/// Lets a caller watch an operation, and stop it between two steps.
+pub struct Control<'a> {
+    /// Set when the operation is to stop; it then takes back what it did.
+    pub stop: &'a Stop,
+    /// Told before each step: how many are done, how many there are, and which one is next.
+    pub progress: &'a mut dyn FnMut(usize, usize, &Step),
+}
+
+impl Control<'_> {
+    fn check(&self) -> Result<(), FabricError> {
+        if self.stop.is_requested() { Err(FabricError::Interrupted) } else { Ok(()) }
+    }
+}
+
+/// What `up` did.
+#[derive(Debug, Default)]
+pub struct Raised {
+    /// The steps that were taken; none when the fabric was up as described.
+    pub steps: Vec<Step>,
+    /// What was done to the datapath; `None` for a fabric without one.
+    pub datapath: Option<Reconciled>,
+}
+
+/// Brings the fabric to `topology`: makes what is missing, changes what differs, removes what is
+/// no longer wanted, and attaches the datapath.
+///
+/// # Errors
+///
+/// On the first failure, after taking back what was done; the error then has both stories. Things
+/// of that name that are not ours are an error before anything is touched.
+pub fn up(
+    topology: &Topology,
+    hook: Option<Hook>,
+    control: &mut Control<'_>,
+) -> Result<Raised, FabricError> {
+    let mut host = Netlink::open()?;
+    let wanted: Vec<NetnsName> =
+        topology.namespaces().iter().map(|namespace| namespace.name().clone()).collect();
+    let observed = observe::observe(&mut host, topology.name(), &wanted)?;
+    let steps = plan(topology, &observed)?;
+    // Before anything is made: a datapath that this kernel cannot have is no reason to start.
+    let hook = match (topology.datapath(), hook) {
+        (DatapathKind::None, _) => None,
+        (DatapathKind::Tc, Some(hook)) => Some(hook),
+        (DatapathKind::Tc, None) => Some(datapath::supported_hook()?),
+    };
+
+    let mut executor = Executor::new(&mut host, topology.name(), &observed);
+    executor.run(&steps, control)?;
+    let raised = match hook {
+        Some(hook) => {
+            let first = Reconciler::start(topology.name(), hook).and_then(|mut it| it.reconcile());
+            first.map(Some).map_err(FabricError::from)
+        }
+        None => detach(&mut host, topology.name()).map(|()| None),
+    };
+    match raised {
+        Ok(datapath) => Ok(Raised { steps, datapath }),
+        Err(cause) => {
+            let mut executor = Executor::new(&mut host, topology.name(), &observed);
+            let undone = executor.undo(&steps);
+            if matches!(observed.bridge, BridgeState::Absent) {
+                let _ = datapath::remove_dir(&datapath::dir_of(topology.name().as_str()));
+            }
+            Err(cause.after_undo(undone))
+        }
+    }
+}
+
+/// What `down` did.
+#[derive(Debug, Default)]
+pub struct Lowered {
+    /// The steps that were taken; none when there was nothing of the fabric.
+    pub steps: Vec<Step>,
+    /// Whether there were pins.
+    pub had_datapath: bool,
+}
+
+/// Removes everything of the fabric: datapath, ports, namespaces, bridge.
+///
+/// Goes on after a failure, so that as little as possible is left.
+///
+/// # Errors
+///
+/// What could not be removed, all of it.
+pub fn down(fabric: &FabricName, control: &mut Control<'_>) -> Result<Lowered, FabricError> {
+    let mut host = Netlink::open()?;
+    let observed = observe::observe(&mut host, fabric, &[])?;
+    let had_datapath = datapath::dir_of(fabric.as_str()).exists();
+    detach(&mut host, fabric)?;
+    let steps = plan_removal(&observed);
+    let mut executor = Executor::new(&mut host, fabric, &observed);
+    executor.run_all(&steps, control)?;
+    Ok(Lowered { steps, had_datapath })
+}
+
+/// The steps that `up` would take for `topology`: what is missing, in the words of its mending.
+///
+/// # Errors
+///
+/// When the kernel cannot be asked, or something that is not ours is in the way.
+pub fn missing(topology: &Topology) -> Result<Vec<Step>, FabricError> {
+    let mut host = Netlink::open()?;
+    let wanted: Vec<NetnsName> =
+        topology.namespaces().iter().map(|namespace| namespace.name().clone()).collect();
+    let observed: Observed = observe::observe(&mut host, topology.name(), &wanted)?;
+    Ok(plan(topology, &observed)?)
+}
+
+/// Detaches the datapath of `fabric` and removes its pins; the bridge takes over. Having none is
+/// fine.
+///
+/// # Errors
+///
+/// When a filter or pin is there and cannot be removed.
+pub fn detach(host: &mut Netlink, fabric: &FabricName) -> Result<(), FabricError> {
+    let dir = datapath::dir_of(fabric.as_str());
+    if !dir.exists() {
+        return Ok(());
+    }
+    let links = host.links()?;
+    let bridge: Option<Ifindex> =
+        links.iter().find(|link| link.name == fabric.as_str()).map(|link| link.ifindex);
+    for port in links.iter().filter(|link| bridge.is_some() && link.controller == bridge) {
+        if host.ingress_program(port.ifindex, veth_common::names::TC_INGRESS)?.is_some() {
+            let device = datapath::PortDevice { ifindex: port.ifindex, name: &port.name };
+            datapath::detach_clsact(device)?;
+        }
+    }
+    Ok(datapath::remove_dir(&dir).map_err(datapath::DatapathError::from)?)
+}

@@ -1,0 +1,153 @@
+//! Reading a fabric out of the kernel.
+
+use std::collections::BTreeMap;
+
+use veth_common::Ifindex;
+
+use super::FabricError;
+use crate::{
+    netlink::{Netlink, NetlinkError},
+    netns::{self, Named, Netns},
+    plan::{BridgeState, Inside, Mark, Member, NetnsState, Observed, PEER_NAME, PortPresence},
+    topology::{FabricName, NetnsName},
+    view::{Link, LinkKind},
+};
+
+/// The loopback device has this index in every namespace.
+const LOOPBACK: Ifindex = Ifindex(1);
+
+/// How many namespaces are held open at once: well below the usual limit of descriptors.
+const OPEN_AT_ONCE: usize = 128;
+
+/// Reads everything of `fabric`, and whatever stands at the names in `wanted`.
+pub(super) fn observe(
+    host: &mut Netlink,
+    fabric: &FabricName,
+    wanted: &[NetnsName],
+) -> Result<Observed, FabricError> {
+    let links = host.links()?;
+    let bridge = links.iter().find(|link| link.name == fabric.as_str());
+    let bridge = bridge.map_or(BridgeState::Absent, |link| bridge_state(fabric, link));
+
+    // Wanted ones first, in their order; then what else bears our mark.
+    let mut members: Vec<Member> = wanted.iter().map(|name| absent(name.clone())).collect();
+    let mut places: BTreeMap<NetnsName, usize> =
+        wanted.iter().cloned().enumerate().map(|(at, name)| (name, at)).collect();
+    let mut place = |members: &mut Vec<Member>, name: &NetnsName| {
+        *places.entry(name.clone()).or_insert_with(|| {
+            members.push(absent(name.clone()));
+            members.len() - 1
+        })
+    };
+
+    for link in &links {
+        let Ok(name) = link.name.parse::<NetnsName>() else { continue };
+        if is_port(fabric, &name, link) {
+            let at = place(&mut members, &name);
+            members[at].port = PortPresence::Ours(link.clone());
+        } else if let Some(member) = members.iter_mut().find(|member| member.name == name) {
+            member.port = PortPresence::Foreign(describe(link));
+        }
+    }
+    for (name, state) in namespaces(fabric)? {
+        let ours = matches!(state, NetnsState::Ours(_) | NetnsState::Remains);
+        if ours || wanted.contains(&name) {
+            let at = place(&mut members, &name);
+            members[at].netns = state;
+        }
+    }
+    Ok(Observed { bridge, members })
+}
+
+fn absent(name: NetnsName) -> Member {
+    Member { name, netns: NetnsState::Absent, port: PortPresence::Absent }
+}
+
+fn bridge_state(fabric: &FabricName, link: &Link) -> BridgeState {
+    let marked = matches!(link.alias.as_deref().and_then(Mark::parse),
+        Some(Mark::Bridge { fabric: name }) if name == fabric.as_str());
+    // Between its creation and its marking, a bridge of ours is known by its address.
+    let ours = marked || link.mac == Some(fabric.bridge_mac());
+    if matches!(link.kind, LinkKind::Bridge { .. }) && ours {
+        BridgeState::Ours(link.clone())
+    } else {
+        BridgeState::Foreign(describe(link))
+    }
+}
+
+fn is_port(fabric: &FabricName, name: &NetnsName, link: &Link) -> bool {
+    let marked = matches!(link.alias.as_deref().and_then(Mark::parse),
+        Some(Mark::Port { fabric: theirs, netns })
+            if theirs == fabric.as_str() && netns == name.as_str());
+    link.kind == LinkKind::Veth && (marked || link.mac == Some(fabric.port_mac(name)))
+}
+
+fn describe(link: &Link) -> String {
+    let kind = match &link.kind {
+        LinkKind::Veth => "veth",
+        LinkKind::Bridge { .. } => "bridge",
+        LinkKind::Other(kind) if kind.is_empty() => "hardware device",
+        LinkKind::Other(kind) => kind,
+    };
+    let alias =
+        link.alias.as_ref().map(|alias| format!(" (alias \"{alias}\")")).unwrap_or_default();
+    format!("there is a {kind} of that name{alias} that is not this fabric's")
+}
+
+/// What stands behind the names of namespaces, in their order.
+fn namespaces(fabric: &FabricName) -> Result<Vec<(NetnsName, NetnsState)>, FabricError> {
+    // Names that no topology could give are nothing of ours.
+    let mut names: Vec<NetnsName> = netns::names()
+        .map_err(FabricError::Names)?
+        .iter()
+        .filter_map(|name| name.parse().ok())
+        .collect();
+    names.sort();
+    let mut states = Vec::with_capacity(names.len());
+    for chunk in names.chunks(OPEN_AT_ONCE) {
+        let mut open = Vec::new();
+        for name in chunk {
+            match Netns::look_up(name.as_str())? {
+                Named::Absent => {}
+                Named::Remains(text) => states.push((name.clone(), remains(fabric, name, &text))),
+                Named::Namespace(netns) => open.push((name, netns)),
+            }
+        }
+        let inside = netns::visit_all(open.iter().map(|(_, netns)| netns), |netns| {
+            inspect(fabric, netns.name())
+        })?;
+        for ((name, _), inside) in open.iter().zip(inside) {
+            states.push(((*name).clone(), inside?));
+        }
+    }
+    Ok(states)
+}
+
+fn remains(fabric: &FabricName, name: &NetnsName, text: &str) -> NetnsState {
+    let mark = Mark::Netns { fabric: fabric.as_str(), netns: name.as_str() };
+    if Mark::parse(text) == Some(mark) {
+        NetnsState::Remains
+    } else {
+        NetnsState::Foreign("there is a file of that name that is no namespace".into())
+    }
+}
+
+/// Looks around in the namespace that the calling thread is in.
+fn inspect(fabric: &FabricName, name: &str) -> Result<NetnsState, NetlinkError> {
+    let mut netlink = Netlink::open()?;
+    let loopback = netlink.link_by_index(LOOPBACK)?;
+    let alias = loopback.as_ref().and_then(|link| link.alias.as_deref());
+    let mark = Mark::Netns { fabric: fabric.as_str(), netns: name };
+    if alias.and_then(Mark::parse) != Some(mark) {
+        return Ok(NetnsState::Foreign(
+            "there is a namespace of that name that is not this fabric's".into(),
+        ));
+    }
+    let peer = netlink.link_by_name(PEER_NAME)?;
+    let addresses = match &peer {
+        Some(peer) => netlink.addresses(peer.ifindex)?,
+        None => Vec::new(),
+    };
+    let lo_up = loopback.is_some_and(|link| link.is_up);
+    Ok(NetnsState::Ours(Inside { lo_up, peer, addresses }))
+}

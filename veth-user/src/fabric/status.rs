@@ -1,0 +1,244 @@
+//! What is there of a fabric, and what is wrong with it.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use veth_common::{Ifindex, PortSlot, names};
+
+use super::{FabricError, observe};
+use crate::{
+    datapath::{self, Hook},
+    forwarding::{eligibility, is_hookable},
+    netlink::Netlink,
+    plan::{BridgeState, Mark, NetnsState, PortPresence},
+    sync::observe_bridge,
+    topology::FabricName,
+    view::{BridgeView, Link, PortView},
+};
+
+/// A fabric as it is.
+#[derive(Debug, Serialize)]
+pub struct FabricStatus {
+    /// Its name.
+    pub fabric: String,
+    /// The datapath that is pinned: `tc`, or `none`.
+    pub datapath: &'static str,
+    /// Release of the pinned object.
+    pub release: Option<String>,
+    /// Whether the bridge is up.
+    pub is_up: bool,
+    /// MTU of the bridge in bytes; zero when there is none.
+    pub mtu_bytes: u32,
+    /// Ports of the bridge.
+    pub ports: Vec<PortStatus>,
+    /// Namespaces, and whether each is whole.
+    pub namespaces: Vec<MemberStatus>,
+    /// Everything that is not as it should be, one sentence each.
+    pub problems: Vec<String>,
+}
+
+/// A port as it is.
+#[derive(Debug, Serialize)]
+pub struct PortStatus {
+    /// Its name.
+    pub name: String,
+    /// Its index.
+    pub ifindex: u32,
+    /// The namespace behind it, as far as its alias tells.
+    pub netns: Option<String>,
+    /// Where the program is attached, if it is.
+    pub hook: Option<Hook>,
+    /// Whether the fast path serves it.
+    pub fast: bool,
+    /// If not, why: a stable name.
+    pub reason: Option<&'static str>,
+    /// The same as a sentence.
+    pub explanation: Option<String>,
+    /// The bridge's number for it, and its place in the counters.
+    #[serde(skip)]
+    pub slot: PortSlot,
+}
+
+/// A namespace as it is.
+#[derive(Debug, Serialize)]
+pub struct MemberStatus {
+    /// Its name.
+    pub name: String,
+    /// Addresses of the interface inside.
+    pub addresses: Vec<String>,
+}
+
+/// The names of all fabrics that are there, or of which something is.
+///
+/// # Errors
+///
+/// When the kernel cannot be asked.
+pub fn list() -> Result<Vec<FabricName>, FabricError> {
+    let mut names = BTreeSet::new();
+    for link in Netlink::open()?.links()? {
+        if let Some(Mark::Bridge { fabric } | Mark::Port { fabric, .. }) =
+            link.alias.as_deref().and_then(Mark::parse)
+        {
+            names.insert(fabric.to_owned());
+        }
+    }
+    names.extend(datapath::fabrics().map_err(datapath::DatapathError::from)?);
+    Ok(names.into_iter().filter_map(|name| name.parse().ok()).collect())
+}
+
+/// Looks at everything of `fabric`.
+///
+/// # Errors
+///
+/// When there is nothing of that name, or the kernel cannot be asked.
+pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
+    let mut host = Netlink::open()?;
+    let observed = observe::observe(&mut host, fabric, &[])?;
+    let view = observe_bridge(&mut host, fabric.as_str())?;
+    let meta = datapath::read_meta(fabric.as_str())?;
+    if view.is_none() && meta.is_none() && observed.members.is_empty() {
+        return Err(crate::sync::SyncError::Absent(fabric.to_string()).into());
+    }
+    let mut problems = Vec::new();
+    match &observed.bridge {
+        BridgeState::Ours(bridge) if !bridge.is_up => problems.push("the bridge is down".into()),
+        BridgeState::Ours(_) => {}
+        BridgeState::Absent => problems.push("the bridge is missing".into()),
+        BridgeState::Foreign(what) => problems.push(what.clone()),
+    }
+    if meta.is_some_and(|meta| meta.abi == 0) {
+        problems.push("the datapath was left unfinished; `veth up` completes it".into());
+    }
+
+    let mut namespaces = Vec::new();
+    for member in &observed.members {
+        let name = &member.name;
+        match &member.netns {
+            NetnsState::Ours(inside) => {
+                namespaces.push(MemberStatus {
+                    name: name.to_string(),
+                    addresses: inside.addresses.iter().map(ToString::to_string).collect(),
+                });
+                if !inside.lo_up {
+                    problems.push(format!("lo is down in namespace {name}"));
+                }
+                if inside.peer.is_none() {
+                    problems.push(format!("namespace {name} has no interface"));
+                }
+            }
+            NetnsState::Absent => problems.push(format!("namespace {name} is missing")),
+            NetnsState::Remains => {
+                problems.push(format!("of namespace {name} only a file is left"))
+            }
+            NetnsState::Foreign(what) => problems.push(format!("namespace {name}: {what}")),
+        }
+        match &member.port {
+            PortPresence::Ours(port) => {
+                let bridge = view.as_ref().map(|view| view.bridge.ifindex);
+                if port.controller != bridge {
+                    problems.push(format!("port {name} is not in the bridge"));
+                }
+            }
+            PortPresence::Absent => problems.push(format!("port {name} is missing")),
+            PortPresence::Foreign(what) => problems.push(format!("port {name}: {what}")),
+        }
+    }
+
+    let mut ports = Vec::new();
+    for port in view.iter().flat_map(|view| &view.ports) {
+        let view = view.as_ref().expect("there are ports only where there is a view");
+        let status = port_status(&mut host, view, port, fabric)?;
+        if meta.is_some() && status.hook.is_none() && is_hookable(port) {
+            problems.push(format!("port {}: the program is not attached", status.name));
+        }
+        if let Some(explanation) = &status.explanation {
+            problems.push(format!("port {} is left to the bridge: {explanation}", status.name));
+        }
+        ports.push(status);
+    }
+    Ok(FabricStatus {
+        fabric: fabric.to_string(),
+        datapath: if meta.is_some() { "tc" } else { "none" },
+        release: meta.filter(|it| it.abi != 0).map(|it| datapath::release_text(it.release)),
+        is_up: view.as_ref().is_some_and(|view| view.bridge.is_up),
+        mtu_bytes: view.as_ref().map_or(0, |view| view.bridge.mtu_bytes),
+        ports,
+        namespaces,
+        problems,
+    })
+}
+
+fn port_status(
+    host: &mut Netlink,
+    view: &BridgeView,
+    port: &PortView,
+    fabric: &FabricName,
+) -> Result<PortStatus, FabricError> {
+    let link = &port.link;
+    let reason = eligibility(view, port).err();
+    let hook = if datapath::has_link(fabric.as_str(), link.ifindex) {
+        Some(Hook::Tcx)
+    } else {
+        host.ingress_program(link.ifindex, names::TC_INGRESS)?.map(|_| Hook::Clsact)
+    };
+    Ok(PortStatus {
+        name: link.name.clone(),
+        ifindex: link.ifindex.0,
+        netns: netns_of(link),
+        hook,
+        fast: reason.is_none() && hook.is_some(),
+        reason: reason.map(crate::forwarding::Ineligible::name),
+        explanation: reason.map(|reason| reason.to_string()),
+        slot: link.bridge_port.map_or(PortSlot::UNKNOWN, |port| port.slot),
+    })
+}
+
+/// The namespace behind a port, by the port's mark.
+fn netns_of(port: &Link) -> Option<String> {
+    match port.alias.as_deref().and_then(Mark::parse) {
+        Some(Mark::Port { netns, .. }) => Some(netns.to_owned()),
+        _ => None,
+    }
+}
+
+/// A port whose counters can be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CountedPort {
+    /// Its name.
+    pub name: String,
+    /// Its index.
+    pub ifindex: Ifindex,
+    /// The namespace behind it, as far as its alias tells.
+    pub netns: Option<String>,
+    /// Its place in the counters.
+    pub slot: PortSlot,
+}
+
+/// The ports of a bridge, as far as counting goes: one request, however many there are.
+///
+/// # Errors
+///
+/// When there is no bridge of that name, or the kernel cannot be asked.
+pub fn counted_ports(
+    host: &mut Netlink,
+    fabric: &FabricName,
+) -> Result<Vec<CountedPort>, FabricError> {
+    let links = host.links()?;
+    let bridge = links
+        .iter()
+        .find(|link| link.name == fabric.as_str())
+        .map(|link| link.ifindex)
+        .ok_or_else(|| crate::sync::SyncError::Absent(fabric.to_string()))?;
+    Ok(links
+        .iter()
+        .filter(|link| link.controller == Some(bridge))
+        .filter_map(|link| {
+            Some(CountedPort {
+                name: link.name.clone(),
+                ifindex: link.ifindex,
+                netns: netns_of(link),
+                slot: link.bridge_port?.slot,
+            })
+        })
+        .collect())
+}

@@ -1,0 +1,218 @@
+//! Whether the fast path may serve a port, and if not, why.
+
+use std::fmt;
+
+use crate::view::{BridgeView, Link, LinkKind, PortState, PortView};
+
+/// Why a port is left to the bridge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ineligible {
+    /// The bridge filters VLANs.
+    VlanFiltering,
+    /// The bridge is down.
+    BridgeDown,
+    /// The port is no veth.
+    NotVeth,
+    /// The bridge gave it no number.
+    NoSlot,
+    /// The port is down.
+    Down,
+    /// The spanning tree does not let it forward.
+    NotForwarding,
+    /// Only known stations may send.
+    Locked,
+    /// Source addresses are not learned.
+    LearningOff,
+    /// The far end cannot be seen.
+    NoPeer,
+    /// The far end is in the namespace of the bridge.
+    PeerInSameNetns,
+    /// The far end names another device as its own far end.
+    PairMismatch,
+    /// The far end is down.
+    PeerDown,
+}
+
+impl Ineligible {
+    /// Stable name, for JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::VlanFiltering => "vlan_filtering",
+            Self::BridgeDown => "bridge_down",
+            Self::NotVeth => "not_veth",
+            Self::NoSlot => "no_slot",
+            Self::Down => "down",
+            Self::NotForwarding => "not_forwarding",
+            Self::Locked => "locked",
+            Self::LearningOff => "learning_off",
+            Self::NoPeer => "no_peer",
+            Self::PeerInSameNetns => "peer_in_same_netns",
+            Self::PairMismatch => "pair_mismatch",
+            Self::PeerDown => "peer_down",
+        }
+    }
+}
+
+impl fmt::Display for Ineligible {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::VlanFiltering => "the bridge filters VLANs",
+            Self::BridgeDown => "the bridge is down",
+            Self::NotVeth => "it is no veth",
+            Self::NoSlot => "the bridge gave it no port number",
+            Self::Down => "it is down",
+            Self::NotForwarding => "the bridge does not forward on it (spanning tree, no carrier)",
+            Self::Locked => "it is locked: only known stations may send",
+            Self::LearningOff => "it does not learn source addresses",
+            Self::NoPeer => "its peer cannot be seen",
+            Self::PeerInSameNetns => "its peer is in the namespace of the bridge",
+            Self::PairMismatch => "its peer belongs to another pair",
+            Self::PeerDown => "its peer is down",
+        })
+    }
+}
+
+/// Says whether `port` of `view` may be served, as a source and as a target.
+pub fn eligibility(view: &BridgeView, port: &PortView) -> Result<(), Ineligible> {
+    check_bridge(&view.bridge)?;
+    check_port(&port.link)?;
+    let peer = check_pair(port)?;
+    if peer.is_up { Ok(()) } else { Err(Ineligible::PeerDown) }
+}
+
+/// Whether the program may run on `port` at all: on a veth whose far end is in another
+/// namespace. That keeps both ends of one pair from ever being hooked.
+pub fn is_hookable(port: &PortView) -> bool {
+    check_pair(port).is_ok()
+}
+
+fn check_bridge(bridge: &Link) -> Result<(), Ineligible> {
+    match bridge.kind {
+        LinkKind::Bridge { vlan_filtering: true, .. } => Err(Ineligible::VlanFiltering),
+        _ if !bridge.is_up => Err(Ineligible::BridgeDown),
+        _ => Ok(()),
+    }
+}
+
+fn check_port(link: &Link) -> Result<(), Ineligible> {
+    if link.kind != LinkKind::Veth {
+        return Err(Ineligible::NotVeth);
+    }
+    let Some(port) = link.bridge_port.filter(|port| port.slot.0 != 0) else {
+        return Err(Ineligible::NoSlot);
+    };
+    if !link.is_up {
+        return Err(Ineligible::Down);
+    }
+    if port.locked {
+        return Err(Ineligible::Locked);
+    }
+    if !port.learning {
+        return Err(Ineligible::LearningOff);
+    }
+    match port.state {
+        PortState::Forwarding => Ok(()),
+        PortState::NotForwarding => Err(Ineligible::NotForwarding),
+    }
+}
+
+/// The peer, when it is in another namespace and the two ends point at each other.
+fn check_pair(port: &PortView) -> Result<&Link, Ineligible> {
+    let Some(reference) = port.link.peer else {
+        return Err(if port.link.kind == LinkKind::Veth {
+            Ineligible::NoPeer
+        } else {
+            Ineligible::NotVeth
+        });
+    };
+    if reference.netns.is_none() {
+        return Err(Ineligible::PeerInSameNetns);
+    }
+    let peer = port.peer.as_ref().ok_or(Ineligible::NoPeer)?;
+    let points_back = peer.peer.is_some_and(|back| back.ifindex == port.link.ifindex);
+    if peer.ifindex == reference.ifindex && points_back {
+        Ok(peer)
+    } else {
+        Err(Ineligible::PairMismatch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use veth_common::Ifindex;
+
+    use super::*;
+    use crate::forwarding::tables::tests::{pair, view};
+
+    #[track_caller]
+    fn refused(change: impl FnOnce(&mut BridgeView), reason: Ineligible) {
+        let mut view = view(vec![pair(5, 1), pair(6, 2)]);
+        change(&mut view);
+        assert_eq!(eligibility(&view, &view.ports[0]), Err(reason));
+    }
+
+    fn bridge_port(view: &mut BridgeView) -> &mut crate::view::BridgePort {
+        view.ports[0].link.bridge_port.as_mut().expect("made as a bridge port")
+    }
+
+    #[test]
+    fn ordinary_port_is_eligible() {
+        let view = view(vec![pair(5, 1)]);
+        assert_eq!(eligibility(&view, &view.ports[0]), Ok(()));
+        assert!(is_hookable(&view.ports[0]));
+    }
+
+    #[test]
+    fn bridge_that_filters_or_is_down_serves_nobody() {
+        refused(
+            |view| view.bridge.kind = LinkKind::Bridge { vlan_filtering: true, stp: false },
+            Ineligible::VlanFiltering,
+        );
+        refused(|view| view.bridge.is_up = false, Ineligible::BridgeDown);
+    }
+
+    #[test]
+    fn port_settings_that_the_datapath_cannot_honour_refuse_it() {
+        refused(|view| bridge_port(view).locked = true, Ineligible::Locked);
+        refused(|view| bridge_port(view).learning = false, Ineligible::LearningOff);
+        refused(
+            |view| bridge_port(view).state = PortState::NotForwarding,
+            Ineligible::NotForwarding,
+        );
+        refused(|view| bridge_port(view).slot.0 = 0, Ineligible::NoSlot);
+        refused(|view| view.ports[0].link.is_up = false, Ineligible::Down);
+    }
+
+    #[test]
+    fn target_outside_the_contract_of_redirect_peer_is_refused() {
+        refused(
+            |view| view.ports[0].link.kind = LinkKind::Other("tun".into()),
+            Ineligible::NotVeth,
+        );
+        refused(
+            |view| view.ports[0].link.peer.as_mut().expect("has a peer").netns = None,
+            Ineligible::PeerInSameNetns,
+        );
+        refused(|view| view.ports[0].peer = None, Ineligible::NoPeer);
+        refused(
+            |view| {
+                let peer = view.ports[0].peer.as_mut().expect("has a peer");
+                peer.peer.as_mut().expect("points back").ifindex = Ifindex(99);
+            },
+            Ineligible::PairMismatch,
+        );
+        refused(
+            |view| view.ports[0].peer.as_mut().expect("has a peer").is_up = false,
+            Ineligible::PeerDown,
+        );
+    }
+
+    #[test]
+    fn port_that_is_down_is_still_hooked_but_a_pair_in_one_namespace_is_not() {
+        let mut port = pair(5, 1);
+        port.link.is_up = false;
+        assert!(is_hookable(&port));
+        port.link.peer.as_mut().expect("has a peer").netns = None;
+        assert!(!is_hookable(&port));
+    }
+}

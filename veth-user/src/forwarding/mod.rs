@@ -1,0 +1,11 @@
+//! What the datapath's maps should hold, given what a bridge and its ports are.
+//!
+//! Pure: a [`BridgeView`](crate::view::BridgeView) in, [`Tables`] out. The datapath may forward
+//! only what the bridge would forward in the same way, so everything doubtful is left out here,
+//! with the reason.
+
+mod eligibility;
+mod tables;
+
+pub use eligibility::{Ineligible, eligibility, is_hookable};
+pub use tables::Tables;

@@ -1,0 +1,228 @@
+//! The contents of the datapath's maps.
+
+use std::collections::{BTreeMap, btree_map::Entry};
+
+use veth_common::{
+    FdbEntry, FdbFlags, Ifindex, Lease, Mac, MacKey, PortEntry, PortFlags, PortSlot,
+};
+
+use super::eligibility;
+use crate::view::{BridgeView, FdbKind, PortView};
+
+/// What the maps of a fabric should hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// The port map.
+    pub ports: BTreeMap<Ifindex, PortEntry>,
+    /// The FDB map.
+    pub fdb: BTreeMap<Mac, FdbEntry>,
+    /// Stations that the bridge must not move: the peers of eligible ports.
+    pub stations: BTreeMap<Mac, Ifindex>,
+}
+
+impl Tables {
+    /// The tables for a managed fabric: each peer's own address on its port, without an end to
+    /// the lease, because the bridge is told never to move them.
+    pub fn of(view: &BridgeView) -> Self {
+        let mut tables = Self::default();
+        let mut claims = Claims::default();
+        for port in &view.ports {
+            let Some(bridge_port) = port.link.bridge_port else { continue };
+            let eligible = eligibility(view, port).is_ok();
+            let flags = if eligible { PortFlags::ELIGIBLE } else { PortFlags::default() };
+            tables.ports.insert(port.link.ifindex, PortEntry { slot: bridge_port.slot, flags });
+            if let Some(entry) = peer_entry(port, eligible) {
+                claims.add(entry);
+            }
+        }
+        claims.resolve(&mut tables);
+        // Last, so that a peer that claims an address of the host does not get it.
+        for mac in local_addresses(view) {
+            tables.fdb.insert(mac, local_entry(mac, view.bridge.ifindex));
+            tables.stations.remove(&mac);
+        }
+        tables
+    }
+}
+
+/// Entries by address while it is not yet certain that each address has one owner.
+#[derive(Default)]
+struct Claims(BTreeMap<Mac, Option<FdbEntry>>);
+
+impl Claims {
+    fn add(&mut self, entry: FdbEntry) {
+        match self.0.entry(entry.key.mac()) {
+            Entry::Vacant(free) => {
+                free.insert(Some(entry));
+            }
+            // Two ports claim one address: who has it is the bridge's to say, frame by frame.
+            Entry::Occupied(mut taken) => {
+                taken.insert(None);
+            }
+        }
+    }
+
+    fn resolve(self, tables: &mut Tables) {
+        for (mac, entry) in self.0 {
+            let Some(entry) = entry else { continue };
+            if entry.flags.contains(FdbFlags::TARGET) {
+                tables.stations.insert(mac, entry.port);
+            }
+            tables.fdb.insert(mac, entry);
+        }
+    }
+}
+
+/// The entry for the peer's own address.
+fn peer_entry(port: &PortView, eligible: bool) -> Option<FdbEntry> {
+    let peer = port.peer.as_ref()?;
+    let mac = peer.mac.filter(|mac| mac.is_station())?;
+    let bridge_port = port.link.bridge_port?;
+    let mut flags = FdbFlags::default();
+    if eligible {
+        flags = flags.with(FdbFlags::SOURCE).with(FdbFlags::TARGET);
+    }
+    if bridge_port.isolated {
+        flags = flags.with(FdbFlags::ISOLATED);
+    }
+    Some(FdbEntry {
+        key: MacKey::of(mac),
+        lease: Lease::FOREVER,
+        port: port.link.ifindex,
+        slot: bridge_port.slot,
+        flags,
+        mtu_bytes: port.link.mtu_bytes.min(peer.mtu_bytes),
+        reserved: 0,
+    })
+}
+
+/// The addresses of the bridge and of its ports: frames to them are for the host.
+fn local_addresses(view: &BridgeView) -> impl Iterator<Item = Mac> {
+    let ports = view.ports.iter().filter_map(|port| port.link.mac);
+    let listed = view.fdb.iter().filter(|entry| entry.kind == FdbKind::Local);
+    view.bridge
+        .mac
+        .into_iter()
+        .chain(ports)
+        .chain(listed.map(|entry| entry.mac))
+        .filter(|mac| mac.is_station())
+}
+
+fn local_entry(mac: Mac, bridge: Ifindex) -> FdbEntry {
+    FdbEntry {
+        key: MacKey::of(mac),
+        lease: Lease::FOREVER,
+        port: bridge,
+        slot: PortSlot::UNKNOWN,
+        flags: FdbFlags::LOCAL,
+        mtu_bytes: 0,
+        reserved: 0,
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::view::{BridgePort, Link, LinkKind, NetnsId, PeerRef, PortState};
+
+    fn link(ifindex: u32, kind: LinkKind, mac: u8) -> Link {
+        Link {
+            ifindex: Ifindex(ifindex),
+            name: format!("dev{ifindex}"),
+            kind,
+            mac: Some(Mac([2, 0, 0, 0, 0, mac])),
+            mtu_bytes: 1500,
+            is_up: true,
+            has_carrier: true,
+            controller: None,
+            peer: None,
+            alias: None,
+            bridge_port: None,
+        }
+    }
+
+    /// A port with its peer in another namespace: addresses 02:..:1N outside, 02:..:2N inside.
+    pub(crate) fn pair(ifindex: u32, number: u8) -> PortView {
+        let mut port = link(ifindex, LinkKind::Veth, 0x10 + number);
+        port.peer = Some(PeerRef { ifindex: Ifindex(2), netns: Some(NetnsId(0)) });
+        port.bridge_port = Some(BridgePort {
+            slot: PortSlot(u16::from(number)),
+            state: PortState::Forwarding,
+            isolated: false,
+            hairpin: false,
+            learning: true,
+            locked: false,
+        });
+        let mut peer = link(2, LinkKind::Veth, 0x20 + number);
+        peer.peer = Some(PeerRef { ifindex: Ifindex(ifindex), netns: Some(NetnsId(0)) });
+        PortView { link: port, peer: Some(peer) }
+    }
+
+    pub(crate) fn view(ports: Vec<PortView>) -> BridgeView {
+        let bridge = link(3, LinkKind::Bridge { vlan_filtering: false, stp: false }, 1);
+        BridgeView { bridge, ports, fdb: Vec::new() }
+    }
+
+    fn inside(number: u8) -> Mac {
+        Mac([2, 0, 0, 0, 0, 0x20 + number])
+    }
+
+    #[test]
+    fn each_peer_is_source_and_target_on_its_port() {
+        let tables = Tables::of(&view(vec![pair(5, 1), pair(6, 2)]));
+        let entry = tables.fdb[&inside(1)];
+        assert_eq!(entry.port, Ifindex(5));
+        assert_eq!(entry.slot, PortSlot(1));
+        assert!(entry.flags.contains(FdbFlags::SOURCE.with(FdbFlags::TARGET)));
+        assert_eq!(entry.key.mac(), inside(1));
+        assert_eq!(tables.ports[&Ifindex(6)].slot, PortSlot(2));
+        assert_eq!(tables.stations[&inside(2)], Ifindex(6));
+    }
+
+    #[test]
+    fn address_claimed_by_two_ports_is_left_to_the_bridge() {
+        let mut twin = pair(6, 2);
+        twin.peer.as_mut().expect("has a peer").mac = Some(inside(1));
+        let tables = Tables::of(&view(vec![pair(5, 1), twin, pair(7, 3)]));
+        assert!(!tables.fdb.contains_key(&inside(1)));
+        assert!(!tables.stations.contains_key(&inside(1)));
+        assert!(tables.fdb.contains_key(&inside(3)));
+    }
+
+    #[test]
+    fn address_of_the_host_stays_the_hosts_even_when_a_peer_claims_it() {
+        let mut thief = pair(5, 1);
+        thief.peer.as_mut().expect("has a peer").mac = Some(Mac([2, 0, 0, 0, 0, 1]));
+        let tables = Tables::of(&view(vec![thief]));
+        let entry = tables.fdb[&Mac([2, 0, 0, 0, 0, 1])];
+        assert!(entry.flags.contains(FdbFlags::LOCAL));
+        assert!(!entry.flags.contains(FdbFlags::TARGET));
+        assert!(tables.stations.is_empty());
+    }
+
+    #[test]
+    fn ineligible_port_is_known_but_neither_source_nor_target() {
+        let mut port = pair(5, 1);
+        port.link.is_up = false;
+        let tables = Tables::of(&view(vec![port]));
+        assert!(!tables.ports[&Ifindex(5)].flags.contains(PortFlags::ELIGIBLE));
+        assert_eq!(tables.fdb[&inside(1)].flags, FdbFlags::default());
+        assert!(tables.stations.is_empty());
+    }
+
+    #[test]
+    fn target_mtu_is_the_smaller_of_both_ends() {
+        let mut port = pair(5, 1);
+        port.peer.as_mut().expect("has a peer").mtu_bytes = 1400;
+        let tables = Tables::of(&view(vec![port]));
+        assert_eq!(tables.fdb[&inside(1)].mtu_bytes, 1400);
+    }
+
+    #[test]
+    fn isolated_port_is_marked() {
+        let mut port = pair(5, 1);
+        port.link.bridge_port.as_mut().expect("is a port").isolated = true;
+        let tables = Tables::of(&view(vec![port]));
+        assert!(tables.fdb[&inside(1)].flags.contains(FdbFlags::ISOLATED));
+    }
+}

@@ -1,0 +1,28 @@
+//! The control plane of veth: fabrics, their eBPF datapath, and the command line over them.
+//!
+//! Modules form layers, and use only what is below them:
+//!
+//! | layer | modules | what they do |
+//! |---|---|---|
+//! | 4 | [`cli`] | talk to people |
+//! | 3 | [`fabric`], [`sync`], [`traffic`] | orchestrate |
+//! | 2 | [`netns`], [`netlink`], [`datapath`], [`privilege`] | talk to the kernel |
+//! | 1 | [`topology`], [`view`], [`plan`], [`forwarding`], [`counters`], [`report`] | decide, without I/O |
+
+pub mod cli;
+pub mod counters;
+pub mod datapath;
+pub mod fabric;
+pub mod forwarding;
+pub mod netlink;
+pub mod netns;
+pub mod plan;
+pub mod privilege;
+pub mod report;
+mod stop;
+pub mod sync;
+pub mod topology;
+pub mod traffic;
+pub mod view;
+
+pub use stop::Stop;

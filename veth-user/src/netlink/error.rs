@@ -1,0 +1,80 @@
+//! What can go wrong with a request: the errno, and the kernel's own words for it.
+
+use std::io;
+
+use nix::errno::Errno;
+
+/// A request that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum NetlinkError {
+    /// The kernel refused the request.
+    #[error("{action}: {}{}", .errno.desc(), extack(.message.as_deref()))]
+    Refused {
+        /// What was attempted, on what.
+        action: String,
+        /// The kernel's errno.
+        errno: Errno,
+        /// The kernel's explanation (extended ack, since 4.12), where it gave one.
+        message: Option<String>,
+    },
+    /// The socket failed.
+    #[error("{action}: netlink socket: {source}")]
+    Socket {
+        /// What was attempted, on what.
+        action: String,
+        /// The socket's error.
+        source: io::Error,
+    },
+    /// The kernel's answer does not parse.
+    #[error("{action}: the kernel's answer does not parse: {reason}")]
+    Malformed {
+        /// What was attempted, on what.
+        action: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+fn extack(message: Option<&str>) -> String {
+    message.map(|text| format!(" ({text})")).unwrap_or_default()
+}
+
+impl NetlinkError {
+    fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Refused { errno, .. } => Some(*errno),
+            Self::Socket { .. } | Self::Malformed { .. } => None,
+        }
+    }
+
+    /// What was asked for does not exist.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self.errno(), Some(Errno::ENOENT | Errno::ENODEV | Errno::EADDRNOTAVAIL))
+    }
+
+    /// What was to be made exists already.
+    pub fn is_exists(&self) -> bool {
+        self.errno() == Some(Errno::EEXIST)
+    }
+
+    /// The caller lacks `CAP_NET_ADMIN` in the namespace concerned.
+    pub fn is_permission(&self) -> bool {
+        matches!(self.errno(), Some(Errno::EPERM | Errno::EACCES))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_reads_as_attempt_cause_and_the_kernels_words() {
+        let error = NetlinkError::Refused {
+            action: "create bridge lab".into(),
+            errno: Errno::EEXIST,
+            message: Some("device exists".into()),
+        };
+        assert_eq!(error.to_string(), "create bridge lab: File exists (device exists)");
+        assert!(error.is_exists() && !error.is_not_found());
+    }
+}

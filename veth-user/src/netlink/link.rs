@@ -1,0 +1,283 @@
+//! Links: what a device is, and the requests that make, change and delete one.
+
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::{
+    RouteNetlinkMessage,
+    link::{
+        AfSpecInet6, AfSpecUnspec, BridgePortState, BridgeStpState, In6AddrGenMode, InfoBridge,
+        InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoVeth, LinkAttribute, LinkFlags,
+        LinkInfo, LinkMessage,
+    },
+};
+use veth_common::{Ifindex, Mac, PortSlot};
+
+use super::{Netlink, NetlinkError};
+use crate::view::{BridgePort, Link, LinkKind, NetnsId, PeerRef, PortState};
+
+/// A veth pair to make: one end here, in the bridge, the other in a namespace.
+#[derive(Clone, Debug)]
+pub struct VethPair<'a> {
+    /// Name of the end that stays here.
+    pub port: &'a str,
+    /// Its address.
+    pub port_mac: Mac,
+    /// Name of the end in the namespace.
+    pub peer: &'a str,
+    /// Its address.
+    pub peer_mac: Mac,
+    /// The namespace of the peer.
+    pub peer_netns: BorrowedFd<'a>,
+    /// MTU of both ends.
+    pub mtu_bytes: u32,
+}
+
+/// Changes to a link, all in one request.
+#[derive(Clone, Debug, Default)]
+pub struct LinkChange<'a> {
+    /// Set up or down.
+    pub up: Option<bool>,
+    /// Join this bridge; no device leaves the present one.
+    pub controller: Option<Ifindex>,
+    /// New MTU in bytes.
+    pub mtu_bytes: Option<u32>,
+    /// New address.
+    pub mac: Option<Mac>,
+    /// New alias.
+    pub alias: Option<&'a str>,
+    /// No link-local address of its own (a bridge port has no use for one).
+    pub no_ipv6_address: bool,
+}
+
+impl Netlink {
+    /// All links of the namespace.
+    pub fn links(&mut self) -> Result<Vec<Link>, NetlinkError> {
+        let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
+        let answer = self.dump(&request, || "list links".into())?;
+        Ok(answer.into_iter().filter_map(parse).collect())
+    }
+
+    /// The link of that name, or `None`.
+    pub fn link_by_name(&mut self, name: &str) -> Result<Option<Link>, NetlinkError> {
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        self.link(message, || format!("look up link {name}"))
+    }
+
+    /// The link of that index, or `None`.
+    pub fn link_by_index(&mut self, ifindex: Ifindex) -> Result<Option<Link>, NetlinkError> {
+        let mut message = LinkMessage::default();
+        message.header.index = ifindex.0;
+        self.link(message, || format!("look up link {}", ifindex.0))
+    }
+
+    /// The far end of a veth pair, asked for from here, or `None` when it is gone.
+    ///
+    /// # Minimum kernel version
+    ///
+    /// 4.15 (`IFLA_TARGET_NETNSID`), with `CAP_NET_ADMIN` over the other namespace.
+    #[doc(alias = "IFLA_TARGET_NETNSID")]
+    pub fn peer(&mut self, peer: PeerRef) -> Result<Option<Link>, NetlinkError> {
+        let mut message = LinkMessage::default();
+        message.header.index = peer.ifindex.0;
+        if let Some(NetnsId(id)) = peer.netns {
+            message.attributes.push(LinkAttribute::IfNetnsId(id));
+        }
+        self.link(message, || format!("look up peer {} ({:?})", peer.ifindex.0, peer.netns))
+    }
+
+    fn link(
+        &mut self,
+        message: LinkMessage,
+        action: impl Fn() -> String,
+    ) -> Result<Option<Link>, NetlinkError> {
+        match self.get(RouteNetlinkMessage::GetLink(message), action) {
+            Ok(answer) => Ok(parse(answer)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes a bridge that forwards at once (no spanning tree), down.
+    pub fn create_bridge(
+        &mut self,
+        name: &str,
+        mac: Mac,
+        mtu_bytes: u32,
+    ) -> Result<(), NetlinkError> {
+        let mut message = LinkMessage::default();
+        message.attributes = vec![
+            LinkAttribute::IfName(name.to_owned()),
+            LinkAttribute::Address(mac.0.to_vec()),
+            LinkAttribute::Mtu(mtu_bytes),
+            LinkAttribute::LinkInfo(vec![
+                LinkInfo::Kind(InfoKind::Bridge),
+                LinkInfo::Data(InfoData::Bridge(vec![InfoBridge::StpState(
+                    BridgeStpState::Disabled,
+                )])),
+            ]),
+        ];
+        self.execute(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL, || {
+            format!("create bridge {name}")
+        })
+    }
+
+    /// Makes a veth pair: the port here, the peer in its namespace, both down. (The kernel opens
+    /// a device that is to be born up before it knows its other end, and fails.)
+    pub fn create_veth_pair(&mut self, pair: &VethPair<'_>) -> Result<(), NetlinkError> {
+        let mut peer = LinkMessage::default();
+        peer.attributes = vec![
+            LinkAttribute::IfName(pair.peer.to_owned()),
+            LinkAttribute::Address(pair.peer_mac.0.to_vec()),
+            LinkAttribute::Mtu(pair.mtu_bytes),
+            LinkAttribute::NetNsFd(pair.peer_netns.as_raw_fd()),
+        ];
+        let mut message = LinkMessage::default();
+        message.attributes = vec![
+            LinkAttribute::IfName(pair.port.to_owned()),
+            LinkAttribute::Address(pair.port_mac.0.to_vec()),
+            LinkAttribute::Mtu(pair.mtu_bytes),
+            LinkAttribute::LinkInfo(vec![
+                LinkInfo::Kind(InfoKind::Veth),
+                LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
+            ]),
+        ];
+        self.execute(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL, || {
+            format!("create veth pair {}/{}", pair.port, pair.peer)
+        })
+    }
+
+    /// Changes a link.
+    pub fn change_link(
+        &mut self,
+        ifindex: Ifindex,
+        change: &LinkChange<'_>,
+    ) -> Result<(), NetlinkError> {
+        let LinkChange { up, controller, mtu_bytes, mac, alias, no_ipv6_address } = change;
+        let mut message = LinkMessage::default();
+        message.header.index = ifindex.0;
+        if let Some(up) = up {
+            message.header.change_mask = LinkFlags::Up;
+            message.header.flags = if *up { LinkFlags::Up } else { LinkFlags::empty() };
+        }
+        let attributes = &mut message.attributes;
+        attributes.extend(controller.map(|bridge| LinkAttribute::Controller(bridge.0)));
+        attributes.extend(mtu_bytes.map(LinkAttribute::Mtu));
+        attributes.extend(mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
+        attributes.extend(alias.map(|alias| LinkAttribute::IfAlias(alias.to_owned())));
+        if *no_ipv6_address {
+            attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![
+                AfSpecInet6::AddrGenMode(In6AddrGenMode::None),
+            ])]));
+        }
+        self.execute(RouteNetlinkMessage::SetLink(message), 0, || {
+            format!("change link {}: {change:?}", ifindex.0)
+        })
+    }
+
+    /// Deletes a link; of a veth pair, both ends go.
+    pub fn delete_link(&mut self, ifindex: Ifindex) -> Result<(), NetlinkError> {
+        let mut message = LinkMessage::default();
+        message.header.index = ifindex.0;
+        self.execute(RouteNetlinkMessage::DelLink(message), 0, || {
+            format!("delete link {}", ifindex.0)
+        })
+    }
+}
+
+fn parse(message: RouteNetlinkMessage) -> Option<Link> {
+    match message {
+        RouteNetlinkMessage::NewLink(message) => Some(link_of(message)),
+        _ => None,
+    }
+}
+
+/// The link that `message` describes.
+fn link_of(message: LinkMessage) -> Link {
+    let flags = message.header.flags;
+    let mut link = Link {
+        ifindex: Ifindex(message.header.index),
+        name: String::new(),
+        kind: LinkKind::Other(String::new()),
+        mac: None,
+        mtu_bytes: 0,
+        is_up: flags.contains(LinkFlags::Up),
+        has_carrier: flags.contains(LinkFlags::LowerUp),
+        controller: None,
+        peer: None,
+        alias: None,
+        bridge_port: None,
+    };
+    let (mut peer_index, mut peer_netns) = (None, None);
+    for attribute in message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => link.name = name,
+            LinkAttribute::Address(bytes) => link.mac = bytes.try_into().ok().map(Mac),
+            LinkAttribute::Mtu(mtu) => link.mtu_bytes = mtu,
+            LinkAttribute::Controller(bridge) => link.controller = Some(Ifindex(bridge)),
+            LinkAttribute::Link(peer) => peer_index = Some(Ifindex(peer)),
+            LinkAttribute::LinkNetNsId(id) => peer_netns = Some(NetnsId(id)),
+            LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
+            LinkAttribute::LinkInfo(infos) => take_infos(&mut link, &infos),
+            _ => {}
+        }
+    }
+    // Other kinds use the same attribute for a device below (VLAN) or around (tunnel).
+    if link.kind == LinkKind::Veth {
+        link.peer = peer_index.map(|ifindex| PeerRef { ifindex, netns: peer_netns });
+    }
+    link
+}
+
+fn take_infos(link: &mut Link, infos: &[LinkInfo]) {
+    for info in infos {
+        match info {
+            LinkInfo::Kind(InfoKind::Veth) => link.kind = LinkKind::Veth,
+            LinkInfo::Kind(InfoKind::Bridge) => {
+                link.kind = LinkKind::Bridge { vlan_filtering: false, stp: false };
+            }
+            LinkInfo::Kind(kind) => link.kind = LinkKind::Other(kind.to_string()),
+            LinkInfo::Data(InfoData::Bridge(settings)) => {
+                link.kind = LinkKind::Bridge {
+                    vlan_filtering: settings
+                        .iter()
+                        .any(|setting| *setting == InfoBridge::VlanFiltering(true)),
+                    stp: settings.iter().any(|setting| {
+                        matches!(setting, InfoBridge::StpState(state)
+                                if *state != BridgeStpState::Disabled)
+                    }),
+                };
+            }
+            LinkInfo::PortData(InfoPortData::BridgePort(settings)) => {
+                link.bridge_port = Some(bridge_port_of(settings));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn bridge_port_of(settings: &[InfoBridgePort]) -> BridgePort {
+    let mut port = BridgePort {
+        slot: PortSlot::UNKNOWN,
+        state: PortState::NotForwarding,
+        isolated: false,
+        hairpin: false,
+        learning: true,
+        locked: false,
+    };
+    for setting in settings {
+        match *setting {
+            InfoBridgePort::PortNumber(number) => port.slot = PortSlot(number),
+            InfoBridgePort::State(BridgePortState::Forwarding) => {
+                port.state = PortState::Forwarding;
+            }
+            InfoBridgePort::Isolated(on) => port.isolated = on,
+            InfoBridgePort::HairpinMode(on) => port.hairpin = on,
+            InfoBridgePort::Learning(on) => port.learning = on,
+            InfoBridgePort::Locked(on) => port.locked = on,
+            _ => {}
+        }
+    }
+    port
+}

@@ -1,0 +1,20 @@
+//! rtnetlink: everything this crate asks of or tells to the kernel about links, addresses,
+//! forwarding entries and namespace ids.
+//!
+//! [`Netlink`] is the transport: one socket, bound for life to the network namespace it was
+//! opened in. The other files add verbs to it, one noun each, and turn messages into small
+//! types of this crate, so that nobody above names a netlink packet type.
+
+mod address;
+mod error;
+mod fdb;
+mod filter;
+mod link;
+mod monitor;
+mod netnsid;
+mod socket;
+
+pub use error::NetlinkError;
+pub use link::{LinkChange, VethPair};
+pub use monitor::{Event, Monitor};
+pub use socket::Netlink;

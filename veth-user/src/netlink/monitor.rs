@@ -1,0 +1,114 @@
+//! Events: that something about links or forwarding entries changed, here or in a namespace
+//! that holds the peer of a local link.
+//!
+//! An event says only where to look again. What is true is asked for afterwards, so a lost or
+//! late event does no more harm than a second look.
+
+use std::io;
+
+use bytes::BytesMut;
+use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_sys::{AsyncSocket as _, AsyncSocketExt as _, TokioSocket, protocols::NETLINK_ROUTE};
+use nix::errno::Errno;
+
+use super::NetlinkError;
+
+/// `RTNLGRP_LINK` and `RTNLGRP_NEIGH`.
+const GROUPS: [u32; 2] = [1, 3];
+
+/// Receive buffer in bytes: room for the events of a thousand ports at once.
+const RECEIVE_BYTES: i32 = 4 << 20;
+
+/// Room for one datagram of events in bytes.
+const DATAGRAM_BYTES: usize = 64 << 10;
+
+/// Why to look again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A link appeared, changed or went.
+    Link,
+    /// A bridge's forwarding entry appeared, changed or went.
+    Fdb,
+    /// Events were lost because they came faster than they were read.
+    Overrun,
+}
+
+/// A subscription to changes.
+pub struct Monitor {
+    socket: TokioSocket,
+    buffer: BytesMut,
+}
+
+impl Monitor {
+    /// Subscribes in the calling thread's network namespace. Needs a tokio runtime.
+    ///
+    /// # Minimum kernel version
+    ///
+    /// 4.2 (`NETLINK_LISTEN_ALL_NSID`), with `CAP_NET_BROADCAST`. Without it only this
+    /// namespace is heard, and a change inside another is seen when the bridge learns of it.
+    #[doc(alias = "NETLINK_LISTEN_ALL_NSID")]
+    pub fn subscribe() -> Result<Self, NetlinkError> {
+        let open = || -> io::Result<TokioSocket> {
+            let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
+            let inner = socket.socket_mut();
+            inner.bind_auto()?;
+            for group in GROUPS {
+                inner.add_membership(group)?;
+            }
+            let _ = inner.set_listen_all_namespaces(true);
+            let _ = inner.set_rx_buf_sz(RECEIVE_BYTES);
+            Ok(socket)
+        };
+        let socket = open().map_err(|source| NetlinkError::Socket {
+            action: "subscribe to link and neighbour events".into(),
+            source,
+        })?;
+        Ok(Self { socket, buffer: BytesMut::with_capacity(DATAGRAM_BYTES) })
+    }
+
+    /// Waits for events and appends what they are about to `events`.
+    ///
+    /// Safe to cancel: nothing is lost when the future is dropped.
+    pub async fn next(&mut self, events: &mut Vec<Event>) -> Result<(), NetlinkError> {
+        self.buffer.clear();
+        match self.socket.recv(&mut self.buffer).await {
+            Ok(()) => read_events(&self.buffer, events),
+            Err(error) if error.raw_os_error() == Some(Errno::ENOBUFS as i32) => {
+                events.push(Event::Overrun);
+            }
+            Err(source) => {
+                return Err(NetlinkError::Socket { action: "wait for events".into(), source });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_events(mut datagram: &[u8], events: &mut Vec<Event>) {
+    while let Some(length) = datagram.first_chunk::<4>() {
+        let length = u32::from_ne_bytes(*length) as usize;
+        let padded = length.next_multiple_of(4).clamp(4, datagram.len());
+        let (message, rest) = datagram.split_at(padded);
+        datagram = rest;
+        // A message that does not parse may have been about anything: look at everything.
+        let event = match NetlinkMessage::<RouteNetlinkMessage>::deserialize(message) {
+            Ok(message) => event_of(message.payload),
+            Err(_) => Some(Event::Link),
+        };
+        events.extend(event);
+    }
+}
+
+fn event_of(payload: NetlinkPayload<RouteNetlinkMessage>) -> Option<Event> {
+    match payload {
+        NetlinkPayload::InnerMessage(
+            RouteNetlinkMessage::NewLink(_) | RouteNetlinkMessage::DelLink(_),
+        ) => Some(Event::Link),
+        NetlinkPayload::InnerMessage(
+            RouteNetlinkMessage::NewNeighbour(message) | RouteNetlinkMessage::DelNeighbour(message),
+        ) => (message.header.family == AddressFamily::Bridge).then_some(Event::Fdb),
+        NetlinkPayload::Overrun(_) => Some(Event::Overrun),
+        _ => None,
+    }
+}

@@ -1,0 +1,202 @@
+//! The comparison of what is wanted with what is there.
+
+use super::{
+    BridgeState, Conflicts, Inside, Member, NetnsState, Observed, PEER_NAME, PortPresence, Step,
+};
+use crate::{
+    topology::{Namespace, Topology},
+    view::{Address, Link},
+};
+
+/// The steps that make `observed` into `topology`; none when it is that already.
+///
+/// What is added comes before what is removed, because a removal cannot be taken back.
+pub fn plan(topology: &Topology, observed: &Observed) -> Result<Vec<Step>, Conflicts> {
+    let mut steps = Steps::default();
+    let mtu_bytes = topology.mtu().bytes();
+    let bridge = match &observed.bridge {
+        BridgeState::Ours(bridge) => Some(bridge),
+        BridgeState::Absent => {
+            steps.add(Step::CreateBridge { mac: topology.bridge_mac(), mtu_bytes });
+            None
+        }
+        BridgeState::Foreign(what) => {
+            steps.conflicts.push(foreign("bridge", topology.name().as_str(), what));
+            None
+        }
+    };
+    if let Some(bridge) = bridge.filter(|bridge| bridge.mtu_bytes != mtu_bytes) {
+        steps.add(Step::SetBridgeMtu { from: bridge.mtu_bytes, to: mtu_bytes });
+    }
+    if bridge.is_none_or(|bridge| !bridge.is_up) {
+        steps.add(Step::RaiseBridge);
+    }
+    for namespace in topology.namespaces() {
+        let found = observed.members.iter().find(|member| member.name == *namespace.name());
+        steps.add_member(namespace, found, bridge, mtu_bytes);
+    }
+    for member in &observed.members {
+        let wanted = topology.namespaces().iter().any(|namespace| *namespace.name() == member.name);
+        if !wanted {
+            steps.remove_member(member);
+        }
+    }
+    steps.finish()
+}
+
+/// The steps that remove everything of a fabric. What is not ours stays, and is no obstacle.
+pub fn plan_removal(observed: &Observed) -> Vec<Step> {
+    let mut steps = Steps::default();
+    for member in &observed.members {
+        steps.remove_member(member);
+    }
+    if matches!(observed.bridge, BridgeState::Ours(_)) {
+        steps.add(Step::DeleteBridge);
+    }
+    steps.steps
+}
+
+#[derive(Default)]
+struct Steps {
+    steps: Vec<Step>,
+    conflicts: Vec<String>,
+}
+
+impl Steps {
+    fn add(&mut self, step: Step) {
+        self.steps.push(step);
+    }
+
+    fn finish(self) -> Result<Vec<Step>, Conflicts> {
+        if self.conflicts.is_empty() { Ok(self.steps) } else { Err(Conflicts(self.conflicts)) }
+    }
+
+    fn add_member(
+        &mut self,
+        wanted: &Namespace,
+        found: Option<&Member>,
+        bridge: Option<&Link>,
+        mtu_bytes: u32,
+    ) {
+        let name = wanted.name();
+        let port = match found.map(|member| &member.port) {
+            None | Some(PortPresence::Absent) => None,
+            Some(PortPresence::Ours(port)) => Some(port),
+            Some(PortPresence::Foreign(what)) => {
+                self.conflicts.push(foreign("port", name.as_str(), what));
+                return;
+            }
+        };
+        let inside = match found.map(|member| &member.netns) {
+            None | Some(NetnsState::Absent) => None,
+            Some(NetnsState::Remains) => {
+                self.add(Step::RemoveNetns(name.clone()));
+                None
+            }
+            Some(NetnsState::Ours(inside)) => Some(inside),
+            Some(NetnsState::Foreign(what)) => {
+                self.conflicts.push(foreign("namespace", name.as_str(), what));
+                return;
+            }
+        };
+        match inside {
+            None => self.add(Step::CreateNetns(name.clone())),
+            Some(inside) if !inside.lo_up => self.add(Step::RaiseLoopback(name.clone())),
+            Some(_) => {}
+        }
+        match pair(port, inside) {
+            Some((port, peer)) => self.mend_pair(wanted, port, peer, bridge, mtu_bytes),
+            None => self.make_pair(wanted, port, inside, mtu_bytes),
+        }
+        // A peer that is made anew has no addresses, whatever the old one had.
+        let have = match (pair(port, inside), inside) {
+            (Some(_), Some(inside)) => inside.addresses.as_slice(),
+            _ => &[],
+        };
+        let want: Vec<Address> = wanted.addresses().iter().copied().map(Into::into).collect();
+        for address in have.iter().filter(|address| !want.contains(address)) {
+            self.add(Step::RemoveAddress(name.clone(), *address));
+        }
+        for address in want.iter().filter(|address| !have.contains(address)) {
+            self.add(Step::AddAddress(name.clone(), *address));
+        }
+    }
+
+    fn make_pair(
+        &mut self,
+        wanted: &Namespace,
+        port: Option<&Link>,
+        inside: Option<&Inside>,
+        mtu_bytes: u32,
+    ) {
+        let netns = wanted.name();
+        if port.is_some() {
+            self.add(Step::DeletePair(netns.clone()));
+        }
+        if inside.is_some_and(|inside| inside.peer.is_some()) {
+            self.add(Step::DeleteStrayPeer(netns.clone()));
+        }
+        self.add(Step::CreatePair {
+            netns: netns.clone(),
+            port_mac: wanted.port_mac(),
+            peer_mac: wanted.mac(),
+            mtu_bytes,
+        });
+        self.add(Step::RaisePeer(netns.clone()));
+        self.add(Step::JoinPort(netns.clone()));
+    }
+
+    fn mend_pair(
+        &mut self,
+        wanted: &Namespace,
+        port: &Link,
+        peer: &Link,
+        bridge: Option<&Link>,
+        to: u32,
+    ) {
+        let netns = wanted.name();
+        if port.mtu_bytes != to {
+            self.add(Step::SetPortMtu { netns: netns.clone(), from: port.mtu_bytes, to });
+        }
+        if peer.mtu_bytes != to {
+            self.add(Step::SetPeerMtu { netns: netns.clone(), from: peer.mtu_bytes, to });
+        }
+        if let Some(from) = peer.mac.filter(|mac| *mac != wanted.mac()) {
+            self.add(Step::SetPeerMac { netns: netns.clone(), from, to: wanted.mac() });
+        }
+        if !peer.is_up {
+            self.add(Step::RaisePeer(netns.clone()));
+        }
+        let joined = bridge.is_some_and(|bridge| port.controller == Some(bridge.ifindex));
+        if !joined || !port.is_up {
+            self.add(Step::JoinPort(netns.clone()));
+        }
+    }
+
+    fn remove_member(&mut self, member: &Member) {
+        if matches!(member.port, PortPresence::Ours(_)) {
+            self.add(Step::DeletePair(member.name.clone()));
+        }
+        if matches!(member.netns, NetnsState::Ours(_) | NetnsState::Remains) {
+            self.add(Step::RemoveNetns(member.name.clone()));
+        }
+    }
+}
+
+/// The two ends, when they are ends of one pair. The namespaces' ids are not compared: the
+/// indexes agreeing in both directions, between a port and a namespace that are both marked as
+/// ours, leaves nothing else it could be.
+fn pair<'a>(port: Option<&'a Link>, inside: Option<&'a Inside>) -> Option<(&'a Link, &'a Link)> {
+    let port = port?;
+    let peer = inside?.peer.as_ref()?;
+    let there = port.peer.is_some_and(|end| end.ifindex == peer.ifindex && end.netns.is_some());
+    let back = peer.peer.is_some_and(|end| end.ifindex == port.ifindex && end.netns.is_some());
+    (there && back).then_some((port, peer))
+}
+
+fn foreign(kind: &str, name: &str, what: &str) -> String {
+    format!(
+        "{kind} {name}: {what}; it is left alone: remove it, or choose another name \
+         (the device inside is {PEER_NAME}, the one outside is called like the namespace)"
+    )
+}

@@ -1,0 +1,186 @@
+//! How figures look to people: units, shares, tables.
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use veth_common::{PortCounters, Verdict};
+
+use crate::counters::{PortRates, Snapshot};
+
+/// `value` with an SI prefix and three significant digits: `1.23 M`.
+pub fn si(value: f64) -> String {
+    const PREFIXES: [&str; 5] = ["", "k", "M", "G", "T"];
+    let mut value = value;
+    let mut prefix = 0;
+    // What rounds to 1000 belongs to the next prefix.
+    while value >= 999.5 && prefix + 1 < PREFIXES.len() {
+        value /= 1000.0;
+        prefix += 1;
+    }
+    let digits = match value {
+        _ if prefix == 0 && value.fract() == 0.0 => 0,
+        _ if value >= 99.95 => 0,
+        _ if value >= 9.995 => 1,
+        _ => 2,
+    };
+    let space = if PREFIXES[prefix].is_empty() { "" } else { " " };
+    format!("{value:.digits$}{space}{}", PREFIXES[prefix])
+}
+
+/// A share of 0 to 1 as a percentage. Only all is 100 %, and only none is 0 %.
+pub fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    let shown = if share < 1.0 { percent.min(99.9) } else { percent };
+    let shown = if share > 0.0 { shown.max(0.1) } else { shown };
+    format!("{shown:.1} %")
+}
+
+/// The rates of ports as a table.
+pub fn rates_table(rates: &[PortRates]) -> String {
+    let mut table = new_table(&["PORT", "FRAMES/S", "BYTES/S", "FAST PATH", "OTHER VERDICTS"]);
+    align_right(&mut table, &[1, 2, 3]);
+    for port in rates {
+        let others: Vec<String> = port
+            .others
+            .iter()
+            .map(|(verdict, rate)| format!("{} {}/s", verdict.name(), si(*rate)))
+            .collect();
+        table.add_row([
+            port.name.clone(),
+            si(port.frames_per_second),
+            si(port.bytes_per_second),
+            port.fast_share.map_or_else(|| "-".into(), percent),
+            if others.is_empty() { "-".into() } else { others.join(", ") },
+        ]);
+    }
+    finish(&table)
+}
+
+/// The totals of a snapshot as a table: one line for each port and verdict that occurred.
+pub fn totals_table(snapshot: &Snapshot) -> String {
+    let mut table =
+        new_table(&["PORT", "NETNS", "VERDICT", "FRAMES", "BYTES", "SEGMENTS", "SHARE"]);
+    align_right(&mut table, &[3, 4, 5, 6]);
+    for port in &snapshot.ports {
+        let total = port.counters.total().frames;
+        let mut name = port.name.clone();
+        let mut netns = port.netns.clone().unwrap_or_else(|| "-".into());
+        let mut row = |verdict: &str, cells: [String; 4]| {
+            let [frames, bytes, segments, share] = cells;
+            table.add_row([
+                std::mem::take(&mut name),
+                std::mem::take(&mut netns),
+                verdict.to_owned(),
+                frames,
+                bytes,
+                segments,
+                share,
+            ]);
+        };
+        if total == 0 {
+            row("-", ["0", "0", "0", "-"].map(str::to_owned));
+        }
+        for verdict in Verdict::ALL {
+            let counter = port.counters.of(verdict);
+            if counter.frames > 0 {
+                row(
+                    verdict.name(),
+                    [
+                        counter.frames.to_string(),
+                        counter.bytes.to_string(),
+                        counter.segments.to_string(),
+                        percent(counter.frames as f64 / total as f64),
+                    ],
+                );
+            }
+        }
+    }
+    finish(&table)
+}
+
+/// The verdicts that occurred, each with its frames and its sentence.
+pub fn verdict_lines(counters: &PortCounters) -> Vec<String> {
+    let total = counters.total().frames;
+    Verdict::ALL
+        .into_iter()
+        .filter(|verdict| counters.of(*verdict).frames > 0)
+        .map(|verdict| {
+            let frames = counters.of(verdict).frames;
+            let share = percent(frames as f64 / total as f64);
+            format!("{frames:>12}  {share:>7}  {:<22} {}", verdict.name(), verdict.help())
+        })
+        .collect()
+}
+
+/// A table without lines, as wide as its contents.
+pub fn new_table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(header.iter().copied());
+    table
+}
+
+/// Aligns columns of figures, heading and all, to the right.
+pub fn align_right(table: &mut Table, columns: &[usize]) {
+    for index in columns {
+        if let Some(column) = table.column_mut(*index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}
+
+/// The table as text, without the blanks at the ends of lines, and ended by a newline.
+pub fn finish(table: &Table) -> String {
+    table.lines().fold(String::new(), |mut text, line| {
+        text.push_str(line.trim_end());
+        text.push('\n');
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_three_digits_and_a_prefix() {
+        for (value, text) in [
+            (0.0, "0"),
+            (7.0, "7"),
+            (0.5, "0.50"),
+            (999.0, "999"),
+            (999.7, "1.00 k"),
+            (1234.0, "1.23 k"),
+            (56_789.0, "56.8 k"),
+            (999_600.0, "1.00 M"),
+            (17.3e9, "17.3 G"),
+            (5e15, "5000 T"),
+        ] {
+            assert_eq!(si(value), text, "{value}");
+        }
+    }
+
+    #[test]
+    fn only_all_is_a_hundred_percent() {
+        assert_eq!(percent(1.0), "100.0 %");
+        assert_eq!(percent(0.99999), "99.9 %");
+        assert_eq!(percent(0.00001), "0.1 %");
+        assert_eq!(percent(0.0), "0.0 %");
+    }
+
+    #[test]
+    fn table_of_rates_names_the_other_verdicts() {
+        let rates = PortRates {
+            name: "red".into(),
+            frames_per_second: 1500.0,
+            bytes_per_second: 2.5e6,
+            fast_share: Some(0.5),
+            others: vec![(Verdict::Broadcast, 3.0), (Verdict::Multicast, 1.0)],
+        };
+        let text = rates_table(&[rates]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2);
+        assert!(lines[0].contains("FAST PATH"));
+        assert!(lines[1].contains("1.50 k") && lines[1].contains("50.0 %"));
+        assert!(lines[1].ends_with("broadcast 3/s, multicast 1/s"));
+    }
+}

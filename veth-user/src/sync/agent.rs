@@ -1,0 +1,109 @@
+//! The agent: reconciles whenever something changed.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::{Reconciled, Reconciler, SyncError};
+use crate::{
+    datapath::Hook,
+    netlink::{Event, Monitor},
+    topology::FabricName,
+};
+
+/// How long to gather events before looking: a port that comes or goes makes a handful of them,
+/// and the first of them must not wait longer than this for the last.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// How long to leave things alone when nothing happens. A look without cause is for what no
+/// event tells, like settings of the bridge on old kernels.
+const AUDIT: Duration = Duration::from_secs(30);
+
+/// How long to wait before trying again what failed.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// What an agent has seen and done since it started.
+#[derive(Clone, Copy, Debug, Default, serde::Serialize)]
+pub struct AgentStats {
+    /// Netlink messages about links and forwarding entries.
+    pub events: u64,
+    /// Times when messages were lost, and everything was looked at again.
+    pub overruns: u64,
+    /// Looks at the bridge.
+    pub rounds: u64,
+    /// Rounds that failed and were tried again.
+    pub failures: u64,
+}
+
+/// Keeps one fabric true.
+pub struct Agent {
+    reconciler: Reconciler,
+    monitor: Monitor,
+    stats: AgentStats,
+}
+
+impl Agent {
+    /// Subscribes, then brings the fabric to what its bridge is: nothing that changes in between
+    /// goes unseen. Needs a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such fabric, or the kernel refuses something.
+    pub fn start(fabric: &FabricName, hook: Hook) -> Result<(Self, Reconciled), SyncError> {
+        let monitor = Monitor::subscribe()?;
+        let mut reconciler = Reconciler::start(fabric, hook)?;
+        let first = reconciler.reconcile()?;
+        Ok((Self { reconciler, monitor, stats: AgentStats::default() }, first))
+    }
+
+    /// What it has seen and done so far.
+    pub const fn stats(&self) -> AgentStats {
+        self.stats
+    }
+
+    /// Waits until something changes, and follows it.
+    ///
+    /// Dropping the future is safe: a round runs to its end or has not begun.
+    ///
+    /// # Errors
+    ///
+    /// When the fabric is gone. Other failures are handed to `failed`, and tried again.
+    pub async fn next(
+        &mut self,
+        mut failed: impl FnMut(&SyncError),
+    ) -> Result<Reconciled, SyncError> {
+        self.wait(Instant::now() + AUDIT).await?;
+        loop {
+            self.stats.rounds += 1;
+            match self.reconciler.reconcile() {
+                Err(error @ SyncError::Absent(_)) => return Err(error),
+                Err(error) => {
+                    self.stats.failures += 1;
+                    failed(&error);
+                    self.wait(Instant::now() + RETRY).await?;
+                }
+                Ok(done) => return Ok(done),
+            }
+        }
+    }
+
+    /// Waits for an event and those that come with it, or until `deadline`.
+    async fn wait(&mut self, deadline: Instant) -> Result<(), SyncError> {
+        let mut events = Vec::new();
+        let mut deadline = deadline;
+        loop {
+            tokio::select! {
+                heard = self.monitor.next(&mut events) => heard?,
+                () = sleep_until(deadline) => return Ok(()),
+            }
+            if events.is_empty() {
+                continue;
+            }
+            self.stats.events += events.len() as u64;
+            let overruns = events.iter().filter(|event| **event == Event::Overrun).count();
+            self.stats.overruns += overruns as u64;
+            events.clear();
+            deadline = deadline.min(Instant::now() + GATHER);
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Keeping a fabric's maps and attachments true to its bridge.
+//!
+//! [`Reconciler`] does it once: look at the bridge, compute what the maps should hold, write the
+//! difference. [`Agent`] does it again whenever the kernel says that something changed.
+
+mod agent;
+mod error;
+mod observe;
+mod reconcile;
+
+pub use agent::{Agent, AgentStats};
+pub use error::SyncError;
+pub use observe::observe_bridge;
+pub use reconcile::{Reconciled, Reconciler};

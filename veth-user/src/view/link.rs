@@ -1,0 +1,85 @@
+//! Devices: bridges, ports, peers.
+
+use veth_common::{Ifindex, Mac, PortSlot};
+
+/// Id of a namespace as one other namespace knows it. It means nothing anywhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NetnsId(pub i32);
+
+/// A device, as far as a fabric cares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its index in the namespace that was asked.
+    pub ifindex: Ifindex,
+    /// Its name there.
+    pub name: String,
+    /// What made it.
+    pub kind: LinkKind,
+    /// Its address; `None` for devices whose addresses are not MACs.
+    pub mac: Option<Mac>,
+    /// Its MTU in bytes.
+    pub mtu_bytes: u32,
+    /// Whether it was set up.
+    pub is_up: bool,
+    /// Whether it has a carrier: for a veth, both ends are up.
+    pub has_carrier: bool,
+    /// The bridge (or other controller) that it is a port of.
+    pub controller: Option<Ifindex>,
+    /// The other end, for a veth.
+    pub peer: Option<PeerRef>,
+    /// The alias that somebody gave it.
+    pub alias: Option<String>,
+    /// Its settings as a bridge port, when it is one.
+    pub bridge_port: Option<BridgePort>,
+}
+
+/// Kinds of device that a fabric tells apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkKind {
+    /// One end of a veth pair.
+    Veth,
+    /// A Linux bridge.
+    Bridge {
+        /// It drops VLAN tags and frames by port membership.
+        vlan_filtering: bool,
+        /// It runs the spanning tree protocol.
+        stp: bool,
+    },
+    /// Anything else, by the kernel's name; empty for hardware.
+    Other(String),
+}
+
+/// The other end of a veth pair, as this end names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerRef {
+    /// Its index in its own namespace.
+    pub ifindex: Ifindex,
+    /// Its namespace; `None` when that is the namespace of this end.
+    pub netns: Option<NetnsId>,
+}
+
+/// Spanning tree state of a bridge port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortState {
+    /// Takes part in forwarding.
+    Forwarding,
+    /// Does not: disabled, listening, learning or blocking.
+    NotForwarding,
+}
+
+/// A bridge's settings for one of its ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BridgePort {
+    /// The bridge's own number for it, from 1.
+    pub slot: PortSlot,
+    /// Spanning tree state.
+    pub state: PortState,
+    /// May not talk to other isolated ports.
+    pub isolated: bool,
+    /// Frames may go out where they came in.
+    pub hairpin: bool,
+    /// Learns source addresses.
+    pub learning: bool,
+    /// Only known stations may send.
+    pub locked: bool,
+}

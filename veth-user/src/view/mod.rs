@@ -1,0 +1,32 @@
+//! Kernel objects as plain data: what was seen of links, addresses and forwarding entries.
+//!
+//! The kernel edges fill these in, pure code decides on them. They say what *is*; what *is to
+//! be* comes from a [`Topology`](crate::topology::Topology).
+
+mod address;
+mod fdb;
+mod link;
+
+pub use address::Address;
+pub use fdb::{BridgeFdbEntry, FdbKind};
+pub use link::{BridgePort, Link, LinkKind, NetnsId, PeerRef, PortState};
+
+/// A bridge and everything that decides what it does with a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BridgeView {
+    /// The bridge itself.
+    pub bridge: Link,
+    /// Its ports, by ifindex.
+    pub ports: Vec<PortView>,
+    /// Its forwarding entries.
+    pub fdb: Vec<BridgeFdbEntry>,
+}
+
+/// A port of a bridge, with its far end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortView {
+    /// The device in the bridge.
+    pub link: Link,
+    /// The other end of the veth pair, where there is one.
+    pub peer: Option<Link>,
+}
