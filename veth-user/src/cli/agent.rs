@@ -9,7 +9,7 @@ use super::{
     session::{Session, print, print_json},
 };
 use crate::{
-    datapath,
+    fabric,
     sync::{Agent, AgentStats, Reconciled, SyncError},
     topology::FabricName,
 };
@@ -23,26 +23,23 @@ struct Round<'a> {
 }
 
 pub(super) fn run(session: &Session, options: &AgentOptions) -> Result<()> {
-    let fabric: FabricName =
+    let name: FabricName =
         options.name.parse().with_context(|| format!("{:?} is no fabric", options.name))?;
-    let hook = match options.hook {
-        Some(hook) => hook.into(),
-        None => datapath::supported_hook()?,
-    };
+    let hook = fabric::hook_policy(options.hook.map(Into::into))?;
     session.runtime.block_on(async {
-        let (mut agent, first) = Agent::start(&fabric, hook)?;
-        tell(session, &fabric, first, agent.stats(), "ready")?;
+        let (mut agent, first) = Agent::start(&name, hook)?;
+        tell(session, &name, first, agent.stats(), "ready")?;
         notify(&[NotifyState::Ready]);
         loop {
             let round = tokio::select! {
-                round = agent.next(|error| eprintln!("veth: {fabric}: {error}; trying again")) => round,
+                round = agent.next(|error| eprintln!("veth: {name}: {error}; trying again")) => round,
                 () = stopped(session) => break,
             };
             match round {
                 Ok(done) if done.is_unchanged() => {}
-                Ok(done) => tell(session, &fabric, done, agent.stats(), "followed a change")?,
+                Ok(done) => tell(session, &name, done, agent.stats(), "followed a change")?,
                 Err(SyncError::Absent(_)) => {
-                    eprintln!("veth: fabric {fabric} is gone; nothing is left to do");
+                    eprintln!("veth: fabric {name} is gone; nothing is left to do");
                     break;
                 }
                 Err(error) => return Err(error.into()),

@@ -19,9 +19,10 @@ use super::{
 use crate::{
     Stop,
     counters::rates,
-    datapath::{self, Hook},
+    datapath::Hook,
     fabric::{self, Control},
     netns::{Named, Netns},
+    sync::HookPolicy,
     topology::{DatapathKind, FabricName, Topology},
     traffic::{Background, Endpoint},
 };
@@ -46,14 +47,14 @@ pub(super) fn run(session: &Session, options: &RunOptions) -> Result<()> {
         None if is_terminal() => None,
         None => Some(UNATTENDED),
     };
-    let hook = match (topology.datapath(), options.hook) {
-        (DatapathKind::None, _) => None,
-        (DatapathKind::Tc, Some(hook)) => Some(hook.into()),
-        (DatapathKind::Tc, None) => Some(datapath::supported_hook()?),
+    let asked: Option<Hook> = options.hook.map(Into::into);
+    let hook = match topology.datapath() {
+        DatapathKind::None => None,
+        DatapathKind::Tc => Some(fabric::hook_policy(asked)?),
     };
 
     let mut teardown = Teardown { fabric: name.clone(), armed: true };
-    session.with_progress(|control| fabric::up(&topology, hook, control))?;
+    session.with_progress(|control| fabric::up(&topology, asked, control))?;
     let demo = || -> Result<Summary> {
         let client = Talker::open(&client)?;
         let server = Talker::open(&server)?;
@@ -136,7 +137,7 @@ fn talkers(topology: &Topology) -> Result<(Place, Place)> {
 fn demonstrate(
     session: &Session,
     fabric: &FabricName,
-    hook: Option<Hook>,
+    hook: Option<HookPolicy>,
     client: &Talker,
     server: &Talker,
     live: Option<Duration>,

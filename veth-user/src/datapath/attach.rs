@@ -159,6 +159,11 @@ struct LiveLink {
     program_id: u32,
 }
 
+/// Whether a link is pinned at `pin` and still attached to `port`.
+pub(super) fn has_live_link(port: PortDevice<'_>, pin: &Path) -> Result<bool, DatapathError> {
+    Ok(live_link(port, pin)?.is_some())
+}
+
 /// The link pinned at `pin`, when it is still attached to `port`. A link survives its device,
 /// and the index may be another device's by now.
 fn live_link(port: PortDevice<'_>, pin: &Path) -> Result<Option<LiveLink>, DatapathError> {

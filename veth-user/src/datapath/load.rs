@@ -12,7 +12,7 @@ use veth_common::{ABI_VERSION, Ifindex, Meta, names};
 
 use super::{
     Attached, CounterMap, DatapathError, Hook, PortDevice, RELEASE, TC_OBJECT, TableMaps,
-    attach::{attach_clsact, attach_tcx, detach_clsact},
+    attach::{attach_clsact, attach_tcx, detach_clsact, has_live_link},
     bpffs, dir_of, release_text,
 };
 
@@ -166,6 +166,15 @@ impl Datapath {
         }
     }
 
+    /// Whether the program, this or an older one, hangs on `port` through a tcx link.
+    ///
+    /// # Errors
+    ///
+    /// When the pin or the hook cannot be examined.
+    pub fn has_link(&self, port: PortDevice<'_>) -> Result<bool, DatapathError> {
+        has_live_link(port, &self.link_pin(port.ifindex))
+    }
+
     /// Detaches the program from `port`. Not being attached is fine.
     ///
     /// # Errors
@@ -238,6 +247,16 @@ impl Datapath {
 /// When the pin is there and cannot be read (`CAP_BPF`).
 pub fn read_meta(fabric: &str) -> Result<Option<Meta>, DatapathError> {
     pinned_meta(&dir_of(fabric))
+}
+
+/// Id of the pinned program of `fabric`, if it has one.
+///
+/// # Errors
+///
+/// When the pin is there and cannot be read (`CAP_BPF`).
+pub fn pinned_program(fabric: &str) -> Result<Option<u32>, DatapathError> {
+    let pin = dir_of(fabric).join(names::TC_INGRESS);
+    if pin.exists() { open_program(&pin).map(|(_, info)| Some(info.id())) } else { Ok(None) }
 }
 
 fn pinned_meta(dir: &Path) -> Result<Option<Meta>, DatapathError> {

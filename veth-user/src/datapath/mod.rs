@@ -25,6 +25,6 @@ pub use bpffs::{BpffsError, dir_of, fabrics, remove_dir};
 pub use counters::CounterMap;
 pub use error::DatapathError;
 pub use features::{Unsupported, supported_hook};
-pub use load::{Datapath, ProgramSource, has_link, read_meta};
+pub use load::{Datapath, ProgramSource, has_link, pinned_program, read_meta};
 pub use object::{RELEASE, TC_OBJECT, release_text};
 pub use tables::{Changes, TableMaps};

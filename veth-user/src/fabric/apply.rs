@@ -8,9 +8,13 @@ use super::{Control, FabricError};
 use crate::{
     netlink::{LinkChange, Netlink, NetlinkError, VethPair},
     netns::{self, Named, Netns},
-    plan::{BridgeState, Mark, Observed, PEER_NAME, PortPresence, Step},
+    plan::{self, BridgeState, Mark, Observed, PEER_NAME, PortPresence, Step},
     topology::{FabricName, NetnsName},
 };
+
+/// The group of links that are about to be deleted: "veth", out of the way of groups that people
+/// use, which are small numbers or names for them.
+const DOOMED: u32 = 0x7665_7468;
 
 /// Carries out steps. It knows the indexes of what was observed and of what it made itself.
 pub(super) struct Executor<'a> {
@@ -79,8 +83,7 @@ impl<'a> Executor<'a> {
     /// Takes `steps` back, last first; returns what could not be.
     pub(super) fn undo(&mut self, steps: &[Step]) -> Vec<FabricError> {
         self.inside = None;
-        let inverses = steps.iter().rev().filter_map(Step::inverse);
-        inverses.filter_map(|step| self.apply(&step).err()).collect()
+        plan::undo(steps).iter().filter_map(|step| self.apply(step).err()).collect()
     }
 
     fn apply(&mut self, step: &Step) -> Result<(), FabricError> {
@@ -136,17 +139,12 @@ impl<'a> Executor<'a> {
                 })?;
                 inside.peer = None;
                 self.ports.remove(netns);
+                let mark = Mark::Port { fabric: self.fabric.as_str(), netns: netns.as_str() };
+                let alias = mark.to_string();
+                let change = LinkChange { alias: Some(&alias), no_ipv6_address: true, ..raised() };
+                self.change_port(netns, &change)?;
             }
-            Step::DeletePair(name) => {
-                self.inside.take_if(|inside| inside.name == *name);
-                let port = self
-                    .ports
-                    .remove(name)
-                    .map_or_else(|| find(self.host, name.as_str()), |it| Ok(Some(it)));
-                if let Some(port) = port? {
-                    gone_is_fine(self.host.delete_link(port))?;
-                }
-            }
+            Step::DeletePairs(names) => self.delete_pairs(names)?,
             Step::DeleteStrayPeer(name) => {
                 let inside = self.enter(name)?;
                 // It may have gone with the port that was deleted before.
@@ -155,14 +153,7 @@ impl<'a> Executor<'a> {
                 }
             }
             Step::JoinPort(name) => {
-                let alias =
-                    Mark::Port { fabric: self.fabric.as_str(), netns: name.as_str() }.to_string();
-                let change = LinkChange {
-                    controller: Some(self.bridge()?),
-                    alias: Some(&alias),
-                    no_ipv6_address: true,
-                    ..raised()
-                };
+                let change = LinkChange { controller: Some(self.bridge()?), ..raised() };
                 self.change_port(name, &change)?;
             }
             Step::LeavePort(name) => {
@@ -208,6 +199,29 @@ impl<'a> Executor<'a> {
         };
         let (netns, netlink) = Netns::create(name.as_str(), &mark, prepare)??;
         self.inside = Some(Inside { name: name.clone(), netns, netlink, peer: None });
+        Ok(())
+    }
+
+    /// Deletes pairs, all in one request: they are put into a group of their own first.
+    fn delete_pairs(&mut self, names: &[NetnsName]) -> Result<(), FabricError> {
+        self.inside.take_if(|inside| names.contains(&inside.name));
+        let mut doomed = false;
+        for name in names {
+            let port = match self.ports.remove(name) {
+                Some(port) => Some(port),
+                None => find(self.host, name.as_str())?,
+            };
+            let Some(port) = port else { continue };
+            let change = LinkChange { group: Some(DOOMED), ..LinkChange::default() };
+            match self.host.change_link(port, &change) {
+                Ok(()) => doomed = true,
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if doomed {
+            gone_is_fine(self.host.delete_group(DOOMED))?;
+        }
         Ok(())
     }
 
@@ -284,6 +298,7 @@ const fn raised() -> LinkChange<'static> {
         mtu_bytes: None,
         mac: None,
         alias: None,
+        group: None,
         no_ipv6_address: false,
     }
 }

@@ -9,7 +9,9 @@ mod error;
 mod observe;
 mod status;
 
-use veth_common::Ifindex;
+use std::collections::HashSet;
+
+use veth_common::{Ifindex, names};
 
 pub use error::FabricError;
 pub use status::{
@@ -20,11 +22,13 @@ use crate::{
     Stop,
     datapath::{self, Hook},
     netlink::Netlink,
-    plan::{BridgeState, Observed, Step, plan, plan_removal},
-    sync::{Reconciled, Reconciler},
+    plan::{BridgeState, Observed, PortPresence, Step, plan, plan_removal},
+    sync::{HookPolicy, Reconciled, Reconciler},
     topology::{DatapathKind, FabricName, NetnsName, Topology},
+    view::{Link, LinkKind},
 };
 use apply::Executor;
+use observe::Depth;
 
 /// Lets a caller watch an operation, and stop it between two steps.
 pub struct Control<'a> {
@@ -64,13 +68,12 @@ pub fn up(
     let mut host = Netlink::open()?;
     let wanted: Vec<NetnsName> =
         topology.namespaces().iter().map(|namespace| namespace.name().clone()).collect();
-    let observed = observe::observe(&mut host, topology.name(), &wanted)?;
+    let observed = observe::observe(&mut host, topology.name(), &wanted, Depth::Everything)?;
     let steps = plan(topology, &observed)?;
     // Before anything is made: a datapath that this kernel cannot have is no reason to start.
     let hook = match (topology.datapath(), hook) {
         (DatapathKind::None, _) => None,
-        (DatapathKind::Tc, Some(hook)) => Some(hook),
-        (DatapathKind::Tc, None) => Some(datapath::supported_hook()?),
+        (DatapathKind::Tc, hook) => Some(hook_policy(hook)?),
     };
 
     let mut executor = Executor::new(&mut host, topology.name(), &observed);
@@ -95,6 +98,16 @@ pub fn up(
     }
 }
 
+/// The policy for a hook that was asked for, or for none in particular.
+///
+/// # Errors
+///
+/// When the kernel lacks what the datapath needs.
+pub fn hook_policy(hook: Option<Hook>) -> Result<HookPolicy, datapath::DatapathError> {
+    let best = datapath::supported_hook()?;
+    Ok(hook.map_or(HookPolicy::Auto { best }, HookPolicy::Only))
+}
+
 /// What `down` did.
 #[derive(Debug, Default)]
 pub struct Lowered {
@@ -113,12 +126,29 @@ pub struct Lowered {
 /// What could not be removed, all of it.
 pub fn down(fabric: &FabricName, control: &mut Control<'_>) -> Result<Lowered, FabricError> {
     let mut host = Netlink::open()?;
-    let observed = observe::observe(&mut host, fabric, &[])?;
+    let observed = observe::observe(&mut host, fabric, &[], Depth::Marks)?;
     let had_datapath = datapath::dir_of(fabric.as_str()).exists();
-    detach(&mut host, fabric)?;
     let steps = plan_removal(&observed);
+    // Our own ports take the program with them. Detaching them one by one would make the kernel
+    // wait for its readers as often; ports of others, though, stay.
+    let ours: HashSet<Ifindex> = observed
+        .members
+        .iter()
+        .filter_map(|member| match &member.port {
+            PortPresence::Ours(port) => Some(port.ifindex),
+            PortPresence::Absent | PortPresence::Foreign(_) => None,
+        })
+        .collect();
+    if had_datapath {
+        detach_filters(&mut host, fabric, |link| !ours.contains(&link.ifindex))?;
+    }
     let mut executor = Executor::new(&mut host, fabric, &observed);
-    executor.run_all(&steps, control)?;
+    let removed = executor.run_all(&steps, control);
+    if !removed.as_ref().is_err_and(FabricError::is_interrupted) {
+        datapath::remove_dir(&datapath::dir_of(fabric.as_str()))
+            .map_err(datapath::DatapathError::from)?;
+    }
+    removed?;
     Ok(Lowered { steps, had_datapath })
 }
 
@@ -131,7 +161,8 @@ pub fn missing(topology: &Topology) -> Result<Vec<Step>, FabricError> {
     let mut host = Netlink::open()?;
     let wanted: Vec<NetnsName> =
         topology.namespaces().iter().map(|namespace| namespace.name().clone()).collect();
-    let observed: Observed = observe::observe(&mut host, topology.name(), &wanted)?;
+    let observed: Observed =
+        observe::observe(&mut host, topology.name(), &wanted, Depth::Everything)?;
     Ok(plan(topology, &observed)?)
 }
 
@@ -146,14 +177,27 @@ pub fn detach(host: &mut Netlink, fabric: &FabricName) -> Result<(), FabricError
     if !dir.exists() {
         return Ok(());
     }
+    detach_filters(host, fabric, |_| true)?;
+    Ok(datapath::remove_dir(&dir).map_err(datapath::DatapathError::from)?)
+}
+
+/// Removes our clsact filters from the ports of `fabric`, and from devices that were its ports,
+/// where `concerns` says so.
+fn detach_filters(
+    host: &mut Netlink,
+    fabric: &FabricName,
+    concerns: impl Fn(&Link) -> bool,
+) -> Result<(), FabricError> {
+    let program = datapath::pinned_program(fabric.as_str())?;
     let links = host.links()?;
-    let bridge: Option<Ifindex> =
-        links.iter().find(|link| link.name == fabric.as_str()).map(|link| link.ifindex);
-    for port in links.iter().filter(|link| bridge.is_some() && link.controller == bridge) {
-        if host.ingress_program(port.ifindex, veth_common::names::TC_INGRESS)?.is_some() {
-            let device = datapath::PortDevice { ifindex: port.ifindex, name: &port.name };
+    let bridge = links.iter().find(|link| link.name == fabric.as_str()).map(|link| link.ifindex);
+    for link in links.iter().filter(|link| link.kind == LinkKind::Veth && concerns(link)) {
+        let is_port = bridge.is_some() && link.controller == bridge;
+        let filter = host.ingress_program(link.ifindex, names::TC_INGRESS)?;
+        if filter.is_some() && (is_port || filter == program) {
+            let device = datapath::PortDevice { ifindex: link.ifindex, name: &link.name };
             datapath::detach_clsact(device)?;
         }
     }
-    Ok(datapath::remove_dir(&dir).map_err(datapath::DatapathError::from)?)
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! Reading a fabric out of the kernel.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use veth_common::Ifindex;
 
@@ -19,11 +19,21 @@ const LOOPBACK: Ifindex = Ifindex(1);
 /// How many namespaces are held open at once: well below the usual limit of descriptors.
 const OPEN_AT_ONCE: usize = 128;
 
+/// How far to look into namespaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Only whose they are, which is enough for removing them.
+    Marks,
+    /// Their devices and addresses as well.
+    Everything,
+}
+
 /// Reads everything of `fabric`, and whatever stands at the names in `wanted`.
 pub(super) fn observe(
     host: &mut Netlink,
     fabric: &FabricName,
     wanted: &[NetnsName],
+    depth: Depth,
 ) -> Result<Observed, FabricError> {
     let links = host.links()?;
     let bridge = links.iter().find(|link| link.name == fabric.as_str());
@@ -31,6 +41,7 @@ pub(super) fn observe(
 
     // Wanted ones first, in their order; then what else bears our mark.
     let mut members: Vec<Member> = wanted.iter().map(|name| absent(name.clone())).collect();
+    let wanted_names: BTreeSet<&NetnsName> = wanted.iter().collect();
     let mut places: BTreeMap<NetnsName, usize> =
         wanted.iter().cloned().enumerate().map(|(at, name)| (name, at)).collect();
     let mut place = |members: &mut Vec<Member>, name: &NetnsName| {
@@ -45,13 +56,14 @@ pub(super) fn observe(
         if is_port(fabric, &name, link) {
             let at = place(&mut members, &name);
             members[at].port = PortPresence::Ours(link.clone());
-        } else if let Some(member) = members.iter_mut().find(|member| member.name == name) {
-            member.port = PortPresence::Foreign(describe(link));
+        } else if wanted_names.contains(&name) {
+            let at = place(&mut members, &name);
+            members[at].port = PortPresence::Foreign(describe(link));
         }
     }
-    for (name, state) in namespaces(fabric)? {
+    for (name, state) in namespaces(fabric, depth)? {
         let ours = matches!(state, NetnsState::Ours(_) | NetnsState::Remains);
-        if ours || wanted.contains(&name) {
+        if ours || wanted_names.contains(&name) {
             let at = place(&mut members, &name);
             members[at].netns = state;
         }
@@ -95,7 +107,10 @@ fn describe(link: &Link) -> String {
 }
 
 /// What stands behind the names of namespaces, in their order.
-fn namespaces(fabric: &FabricName) -> Result<Vec<(NetnsName, NetnsState)>, FabricError> {
+fn namespaces(
+    fabric: &FabricName,
+    depth: Depth,
+) -> Result<Vec<(NetnsName, NetnsState)>, FabricError> {
     // Names that no topology could give are nothing of ours.
     let mut names: Vec<NetnsName> = netns::names()
         .map_err(FabricError::Names)?
@@ -114,7 +129,7 @@ fn namespaces(fabric: &FabricName) -> Result<Vec<(NetnsName, NetnsState)>, Fabri
             }
         }
         let inside = netns::visit_all(open.iter().map(|(_, netns)| netns), |netns| {
-            inspect(fabric, netns.name())
+            inspect(fabric, netns.name(), depth)
         })?;
         for ((name, _), inside) in open.iter().zip(inside) {
             states.push(((*name).clone(), inside?));
@@ -133,7 +148,7 @@ fn remains(fabric: &FabricName, name: &NetnsName, text: &str) -> NetnsState {
 }
 
 /// Looks around in the namespace that the calling thread is in.
-fn inspect(fabric: &FabricName, name: &str) -> Result<NetnsState, NetlinkError> {
+fn inspect(fabric: &FabricName, name: &str, depth: Depth) -> Result<NetnsState, NetlinkError> {
     let mut netlink = Netlink::open()?;
     let loopback = netlink.link_by_index(LOOPBACK)?;
     let alias = loopback.as_ref().and_then(|link| link.alias.as_deref());
@@ -142,6 +157,9 @@ fn inspect(fabric: &FabricName, name: &str) -> Result<NetnsState, NetlinkError> 
         return Ok(NetnsState::Foreign(
             "there is a namespace of that name that is not this fabric's".into(),
         ));
+    }
+    if depth == Depth::Marks {
+        return Ok(NetnsState::Ours(Inside::default()));
     }
     let peer = netlink.link_by_name(PEER_NAME)?;
     let addresses = match &peer {

@@ -93,7 +93,7 @@ pub fn list() -> Result<Vec<FabricName>, FabricError> {
 /// When there is nothing of that name, or the kernel cannot be asked.
 pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
     let mut host = Netlink::open()?;
-    let observed = observe::observe(&mut host, fabric, &[])?;
+    let observed = observe::observe(&mut host, fabric, &[], observe::Depth::Everything)?;
     let view = observe_bridge(&mut host, fabric.as_str())?;
     let meta = datapath::read_meta(fabric.as_str())?;
     if view.is_none() && meta.is_none() && observed.members.is_empty() {

@@ -38,7 +38,7 @@ pub struct VethPair<'a> {
 pub struct LinkChange<'a> {
     /// Set up or down.
     pub up: Option<bool>,
-    /// Join this bridge; no device leaves the present one.
+    /// Join this bridge; the index of no device leaves the present one.
     pub controller: Option<Ifindex>,
     /// New MTU in bytes.
     pub mtu_bytes: Option<u32>,
@@ -46,6 +46,8 @@ pub struct LinkChange<'a> {
     pub mac: Option<Mac>,
     /// New alias.
     pub alias: Option<&'a str>,
+    /// New group.
+    pub group: Option<u32>,
     /// No link-local address of its own (a bridge port has no use for one).
     pub no_ipv6_address: bool,
 }
@@ -154,7 +156,7 @@ impl Netlink {
         ifindex: Ifindex,
         change: &LinkChange<'_>,
     ) -> Result<(), NetlinkError> {
-        let LinkChange { up, controller, mtu_bytes, mac, alias, no_ipv6_address } = change;
+        let LinkChange { up, controller, mtu_bytes, mac, alias, group, no_ipv6_address } = change;
         let mut message = LinkMessage::default();
         message.header.index = ifindex.0;
         if let Some(up) = up {
@@ -166,6 +168,7 @@ impl Netlink {
         attributes.extend(mtu_bytes.map(LinkAttribute::Mtu));
         attributes.extend(mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
         attributes.extend(alias.map(|alias| LinkAttribute::IfAlias(alias.to_owned())));
+        attributes.extend(group.map(LinkAttribute::Group));
         if *no_ipv6_address {
             attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![
                 AfSpecInet6::AddrGenMode(In6AddrGenMode::None),
@@ -182,6 +185,16 @@ impl Netlink {
         message.header.index = ifindex.0;
         self.execute(RouteNetlinkMessage::DelLink(message), 0, || {
             format!("delete link {}", ifindex.0)
+        })
+    }
+
+    /// Deletes all links of a group at once. The kernel waits for its readers once, where it
+    /// would wait some milliseconds for each link.
+    pub fn delete_group(&mut self, group: u32) -> Result<(), NetlinkError> {
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::Group(group));
+        self.execute(RouteNetlinkMessage::DelLink(message), 0, || {
+            format!("delete the links of group {group:#x}")
         })
     }
 }

@@ -1,10 +1,12 @@
 //! The comparison of what is wanted with what is there.
 
+use std::collections::{HashMap, HashSet};
+
 use super::{
     BridgeState, Conflicts, Inside, Member, NetnsState, Observed, PEER_NAME, PortPresence, Step,
 };
 use crate::{
-    topology::{Namespace, Topology},
+    topology::{Namespace, NetnsName, Topology},
     view::{Address, Link},
 };
 
@@ -31,25 +33,26 @@ pub fn plan(topology: &Topology, observed: &Observed) -> Result<Vec<Step>, Confl
     if bridge.is_none_or(|bridge| !bridge.is_up) {
         steps.add(Step::RaiseBridge);
     }
+    let found: HashMap<&NetnsName, &Member> =
+        observed.members.iter().map(|member| (&member.name, member)).collect();
     for namespace in topology.namespaces() {
-        let found = observed.members.iter().find(|member| member.name == *namespace.name());
+        let found = found.get(namespace.name()).copied();
         steps.add_member(namespace, found, bridge, mtu_bytes);
     }
-    for member in &observed.members {
-        let wanted = topology.namespaces().iter().any(|namespace| *namespace.name() == member.name);
-        if !wanted {
-            steps.remove_member(member);
-        }
-    }
+    // Last of what is added: a port that joins while others are still being made would get the
+    // greetings (MLD, router solicitations) of each of them.
+    let joins = std::mem::take(&mut steps.joins);
+    steps.steps.extend(joins);
+    let wanted: HashSet<&NetnsName> = topology.namespaces().iter().map(Namespace::name).collect();
+    let surplus = observed.members.iter().filter(|member| !wanted.contains(&member.name));
+    steps.remove_members(surplus);
     steps.finish()
 }
 
 /// The steps that remove everything of a fabric. What is not ours stays, and is no obstacle.
 pub fn plan_removal(observed: &Observed) -> Vec<Step> {
     let mut steps = Steps::default();
-    for member in &observed.members {
-        steps.remove_member(member);
-    }
+    steps.remove_members(&observed.members);
     if matches!(observed.bridge, BridgeState::Ours(_)) {
         steps.add(Step::DeleteBridge);
     }
@@ -59,6 +62,7 @@ pub fn plan_removal(observed: &Observed) -> Vec<Step> {
 #[derive(Default)]
 struct Steps {
     steps: Vec<Step>,
+    joins: Vec<Step>,
     conflicts: Vec<String>,
 }
 
@@ -131,7 +135,7 @@ impl Steps {
     ) {
         let netns = wanted.name();
         if port.is_some() {
-            self.add(Step::DeletePair(netns.clone()));
+            self.add(Step::DeletePairs(vec![netns.clone()]));
         }
         if inside.is_some_and(|inside| inside.peer.is_some()) {
             self.add(Step::DeleteStrayPeer(netns.clone()));
@@ -143,7 +147,7 @@ impl Steps {
             mtu_bytes,
         });
         self.add(Step::RaisePeer(netns.clone()));
-        self.add(Step::JoinPort(netns.clone()));
+        self.joins.push(Step::JoinPort(netns.clone()));
     }
 
     fn mend_pair(
@@ -169,17 +173,25 @@ impl Steps {
         }
         let joined = bridge.is_some_and(|bridge| port.controller == Some(bridge.ifindex));
         if !joined || !port.is_up {
-            self.add(Step::JoinPort(netns.clone()));
+            self.joins.push(Step::JoinPort(netns.clone()));
         }
     }
 
-    fn remove_member(&mut self, member: &Member) {
-        if matches!(member.port, PortPresence::Ours(_)) {
-            self.add(Step::DeletePair(member.name.clone()));
+    fn remove_members<'a>(&mut self, members: impl IntoIterator<Item = &'a Member>) {
+        let mut pairs = Vec::new();
+        let mut namespaces = Vec::new();
+        for member in members {
+            if matches!(member.port, PortPresence::Ours(_)) {
+                pairs.push(member.name.clone());
+            }
+            if matches!(member.netns, NetnsState::Ours(_) | NetnsState::Remains) {
+                namespaces.push(Step::RemoveNetns(member.name.clone()));
+            }
         }
-        if matches!(member.netns, NetnsState::Ours(_) | NetnsState::Remains) {
-            self.add(Step::RemoveNetns(member.name.clone()));
+        if !pairs.is_empty() {
+            self.add(Step::DeletePairs(pairs));
         }
+        self.steps.extend(namespaces);
     }
 }
 

@@ -14,7 +14,7 @@ mod tests;
 pub use diff::{plan, plan_removal};
 pub use mark::Mark;
 pub use observed::{BridgeState, Inside, Member, NetnsState, Observed, PortPresence};
-pub use step::Step;
+pub use step::{Step, undo};
 
 #[cfg(doc)]
 use crate::topology::Topology;

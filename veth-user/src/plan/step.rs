@@ -34,7 +34,7 @@ pub enum Step {
     RaiseLoopback(NetnsName),
     /// Remove a namespace, or what is left of one.
     RemoveNetns(NetnsName),
-    /// Make a veth pair into a namespace.
+    /// Make a veth pair into a namespace, with the port up. Nothing forwards to it yet.
     CreatePair {
         /// The namespace.
         netns: NetnsName,
@@ -45,8 +45,9 @@ pub enum Step {
         /// MTU of both.
         mtu_bytes: u32,
     },
-    /// Delete the port of a namespace, and its peer with it.
-    DeletePair(NetnsName),
+    /// Delete the ports of namespaces, and their peers with them. All in one step, because the
+    /// kernel waits for its readers once for each deletion, not for each device.
+    DeletePairs(Vec<NetnsName>),
     /// Delete a device of the peer's name that belongs to no pair of ours.
     DeleteStrayPeer(NetnsName),
     /// Make the port a port of the bridge, and set it up.
@@ -96,7 +97,7 @@ impl Step {
             Self::CreateBridge { .. } => Self::DeleteBridge,
             Self::SetBridgeMtu { from, to } => Self::SetBridgeMtu { from: to, to: from },
             Self::CreateNetns(netns) => Self::RemoveNetns(netns),
-            Self::CreatePair { netns, .. } => Self::DeletePair(netns),
+            Self::CreatePair { netns, .. } => Self::DeletePairs(vec![netns]),
             Self::JoinPort(netns) => Self::LeavePort(netns),
             Self::LeavePort(netns) => Self::JoinPort(netns),
             Self::SetPortMtu { netns, from, to } => Self::SetPortMtu { netns, from: to, to: from },
@@ -108,10 +109,34 @@ impl Step {
             Self::RaiseBridge | Self::RaiseLoopback(_) | Self::RaisePeer(_) => return None,
             Self::DeleteBridge
             | Self::RemoveNetns(_)
-            | Self::DeletePair(_)
+            | Self::DeletePairs(_)
             | Self::DeleteStrayPeer(_) => return None,
         })
     }
+}
+
+/// The steps that take `steps` back, in order.
+///
+/// What was made is removed as a whole, without first taking its parts back one by one: pairs in
+/// one step, then their namespaces.
+pub fn undo(steps: &[Step]) -> Vec<Step> {
+    let made = |wanted: &NetnsName| {
+        steps.iter().any(|step| matches!(step, Step::CreatePair { netns, .. } if netns == wanted))
+    };
+    let mut pairs = Vec::new();
+    let mut rest = Vec::new();
+    for step in steps.iter().rev().filter_map(Step::inverse) {
+        match step {
+            Step::DeletePairs(netns) => pairs.extend(netns),
+            Step::LeavePort(netns) | Step::RemoveAddress(netns, _) | Step::AddAddress(netns, _)
+                if made(&netns) => {}
+            step => rest.push(step),
+        }
+    }
+    if !pairs.is_empty() {
+        rest.insert(0, Step::DeletePairs(pairs));
+    }
+    rest
 }
 
 impl fmt::Display for Step {
@@ -131,7 +156,19 @@ impl fmt::Display for Step {
             Self::CreatePair { netns, .. } => {
                 write!(f, "create veth pair {netns} - {PEER_NAME} in {netns}")
             }
-            Self::DeletePair(netns) => write!(f, "delete port {netns} and its peer"),
+            Self::DeletePairs(netns) => {
+                write!(f, "delete ")?;
+                match netns.as_slice() {
+                    [one] => write!(f, "port {one} and its peer"),
+                    [first, .., last] if netns.len() > 3 => {
+                        write!(f, "{} ports, {first} to {last}, and their peers", netns.len())
+                    }
+                    few => {
+                        let names: Vec<&str> = few.iter().map(NetnsName::as_str).collect();
+                        write!(f, "ports {} and their peers", names.join(", "))
+                    }
+                }
+            }
             Self::DeleteStrayPeer(netns) => write!(f, "delete a stray {PEER_NAME} in {netns}"),
             Self::JoinPort(netns) => write!(f, "make {netns} a port of the bridge"),
             Self::LeavePort(netns) => write!(f, "take {netns} out of the bridge"),

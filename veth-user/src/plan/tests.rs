@@ -141,14 +141,9 @@ impl Model {
                 self.inside(&netns).addresses.clear();
                 self.member(&netns).port = PortPresence::Ours(port);
             }
-            Step::DeletePair(name) => {
-                let end = self.port(&name).peer;
-                self.member(&name).port = PortPresence::Absent;
-                if let NetnsState::Ours(inside) = &mut self.member(&name).netns
-                    && let Some(peer) = &inside.peer
-                    && end.is_some_and(|end| end.ifindex == peer.ifindex)
-                {
-                    *inside = Inside { lo_up: inside.lo_up, ..Inside::default() };
+            Step::DeletePairs(names) => {
+                for name in names {
+                    self.delete_pair(&name);
                 }
             }
             Step::DeleteStrayPeer(name) => {
@@ -176,6 +171,17 @@ impl Model {
                 assert!(addresses.contains(&address));
                 addresses.retain(|other| *other != address);
             }
+        }
+    }
+
+    fn delete_pair(&mut self, name: &NetnsName) {
+        let end = self.port(name).peer;
+        self.member(name).port = PortPresence::Absent;
+        if let NetnsState::Ours(inside) = &mut self.member(name).netns
+            && let Some(peer) = &inside.peer
+            && end.is_some_and(|end| end.ifindex == peer.ifindex)
+        {
+            *inside = Inside { lo_up: inside.lo_up, ..Inside::default() };
         }
     }
 
@@ -212,9 +218,27 @@ fn plan_for_a_new_fabric_makes_everything_and_then_nothing() {
 fn inverse_of_a_whole_plan_leaves_nothing() {
     let mut model = Model::default();
     let steps = model.bring_to(&topology(TWO));
-    let undo: Vec<Step> = steps.iter().rev().filter_map(Step::inverse).collect();
-    model.apply_all(&undo);
+    model.apply_all(&undo(&steps));
     assert!(model.is_empty(), "{model:?}");
+}
+
+#[test]
+fn undo_of_an_edit_leads_back() {
+    let mut model = Model::default();
+    model.bring_to(&topology(TWO));
+    let before = model.observed.clone();
+    let steps = model.bring_to(&topology(
+        &TWO.replace("10.77.0.2/24", "10.77.0.3/24")
+            .replace("name = \"lab\"", "name = \"lab\"\nmtu = 9000")
+            .replace(
+                "[[netns]]\nname = \"red\"",
+                "[[netns]]\nname = \"pink\"\n[[netns]]\nname = \"red\"",
+            ),
+    ));
+    assert!(steps.contains(&Step::CreateNetns(name("pink"))));
+    model.apply_all(&undo(&steps));
+    model.observed.members.retain(|member| member.name != name("pink"));
+    assert_eq!(model.observed, before);
 }
 
 #[test]
@@ -323,7 +347,7 @@ impl Model {
             }
             Damage::PortGone(red) => {
                 if matches!(self.member(&member(red)).port, PortPresence::Ours(_)) {
-                    self.apply(&Step::DeletePair(member(red)));
+                    self.delete_pair(&member(red));
                 }
             }
             Damage::PortLeft(red) => {

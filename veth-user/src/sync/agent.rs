@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{Reconciled, Reconciler, SyncError};
+use super::{HookPolicy, Reconciled, Reconciler, SyncError};
 use crate::{
-    datapath::Hook,
     netlink::{Event, Monitor},
     topology::FabricName,
 };
@@ -49,7 +48,7 @@ impl Agent {
     /// # Errors
     ///
     /// When there is no such fabric, or the kernel refuses something.
-    pub fn start(fabric: &FabricName, hook: Hook) -> Result<(Self, Reconciled), SyncError> {
+    pub fn start(fabric: &FabricName, hook: HookPolicy) -> Result<(Self, Reconciled), SyncError> {
         let monitor = Monitor::subscribe()?;
         let mut reconciler = Reconciler::start(fabric, hook)?;
         let first = reconciler.reconcile()?;

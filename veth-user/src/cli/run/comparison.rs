@@ -11,10 +11,9 @@ use serde::Serialize;
 
 use super::{Session, Talker};
 use crate::{
-    datapath::Hook,
     fabric,
     netlink::Netlink,
-    sync::Reconciler,
+    sync::{HookPolicy, Reconciler},
     topology::FabricName,
     traffic::{measure_round_trips, measure_stream},
 };
@@ -51,7 +50,7 @@ pub(super) struct Figures {
 pub(super) fn compare(
     session: &Session,
     fabric: &FabricName,
-    hook: Hook,
+    hook: HookPolicy,
     client: &Talker,
     server: &Talker,
 ) -> Result<Comparison> {
