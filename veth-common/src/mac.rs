@@ -24,8 +24,8 @@ impl Mac {
 
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        let [m0, m1, m2, m3, m4, m5] = self.0;
+        write!(f, "{m0:02x}:{m1:02x}:{m2:02x}:{m3:02x}:{m4:02x}:{m5:02x}")
     }
 }
 
@@ -40,25 +40,15 @@ impl MacKey {
     /// The key of `mac`.
     #[inline]
     pub const fn of(mac: Mac) -> Self {
-        let [a, b, c, d, e, f] = mac.0;
-        Self(u64::from_ne_bytes([a, b, c, d, e, f, 0, 0]))
-    }
-
-    /// The key of an address read as three 16-bit words in native byte order, which is how the
-    /// datapath finds it at the even offsets of an Ethernet header.
-    #[inline]
-    pub const fn of_words(words: [u16; 3]) -> Self {
-        let [a, b] = words[0].to_ne_bytes();
-        let [c, d] = words[1].to_ne_bytes();
-        let [e, f] = words[2].to_ne_bytes();
-        Self::of(Mac([a, b, c, d, e, f]))
+        let [m0, m1, m2, m3, m4, m5] = mac.0;
+        Self(u64::from_ne_bytes([m0, m1, m2, m3, m4, m5, 0, 0]))
     }
 
     /// The address.
     #[inline]
     pub const fn mac(self) -> Mac {
-        let [a, b, c, d, e, f, _, _] = self.0.to_ne_bytes();
-        Mac([a, b, c, d, e, f])
+        let [m0, m1, m2, m3, m4, m5, _, _] = self.0.to_ne_bytes();
+        Mac([m0, m1, m2, m3, m4, m5])
     }
 
     /// Whether the group bit is set (multicast or broadcast).
@@ -86,8 +76,6 @@ mod tests {
     #[test]
     fn key_and_address_are_two_forms_of_one_value() {
         assert_eq!(MacKey::of(STATION).mac(), STATION);
-        let words = [[0x02, 0x11], [0x22, 0x33], [0x44, 0x55]].map(u16::from_ne_bytes);
-        assert_eq!(MacKey::of_words(words), MacKey::of(STATION));
     }
 
     #[test]

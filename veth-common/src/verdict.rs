@@ -50,7 +50,7 @@ verdicts! {
     /// The IP header is not all there, or not in the part of the frame that a program can read.
     Truncated = 4, "truncated",
         "Ends before the IP header that its EtherType announces.";
-    /// The IP header contradicts the EtherType or itself.
+    /// The IP header contradicts the `EtherType` or itself.
     Malformed = 5, "malformed",
         "Carries an IP header that contradicts its EtherType or its own length.";
     /// Carries a VLAN tag, in the frame or beside it.

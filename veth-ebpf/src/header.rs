@@ -18,7 +18,7 @@ pub const ETHERNET_LEN: usize = EthHdr::LEN;
 const SOURCE_OFFSET: usize = core::mem::offset_of!(EthHdr, src_addr);
 const ETHER_TYPE_OFFSET: usize = core::mem::offset_of!(EthHdr, ether_type);
 
-/// TPIDs that announce a VLAN tag: 802.1Q, 802.1ad and the older 0x9100 (QinQ).
+/// TPIDs that announce a VLAN tag: 802.1Q, 802.1ad and the older 0x9100 (`QinQ`).
 const VLAN_TPIDS: [u16; 3] =
     [EtherType::Ieee8021q as u16, EtherType::Ieee8021ad as u16, 0x9100_u16.to_be()];
 
@@ -244,18 +244,18 @@ mod tests {
             2 => select(&[12, 13, 14, 20, 23, 26, 46, 66][..]),
             1 => 0..140_usize,
         ];
+        // Any, and the first byte of some IP header.
+        let byte = prop_oneof![any::<u8>(), 0x40..0x70_u8];
         let cut = prop_oneof![1 => Just(usize::MAX), 2 => 0..140_usize];
-        (sound_frame(), vec((at, any::<u8>()), 0..3), cut).prop_map(
-            |((_, mut frame), changes, cut)| {
-                for (at, byte) in changes {
-                    if let Some(place) = frame.get_mut(at) {
-                        *place = byte;
-                    }
+        (sound_frame(), vec((at, byte), 0..3), cut).prop_map(|((_, mut frame), changes, cut)| {
+            for (at, byte) in changes {
+                if let Some(place) = frame.get_mut(at) {
+                    *place = byte;
                 }
-                frame.truncate(cut);
-                frame
-            },
-        )
+            }
+            frame.truncate(cut);
+            frame
+        })
     }
 
     /// What etherparse makes of the network header, with the difference that is listed above.
@@ -376,7 +376,7 @@ mod tests {
         }
     }
 
-    /// `0x9200` and `0x9300` were QinQ once, too. Neither Linux nor etherparse takes them for tags.
+    /// `0x9200` and `0x9300` were tags of `QinQ`, too. Neither Linux nor etherparse takes them for tags.
     #[test]
     fn other_tags_of_the_past_are_no_tags() {
         for tpid in [0x9200_u16, 0x9300] {

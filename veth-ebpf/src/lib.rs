@@ -6,6 +6,11 @@
 //! kernel, in `BPF_PROG_TEST_RUN` fixtures and in host unit tests with a table made by hand.
 
 #![no_std]
+#![expect(
+    clippy::inline_always,
+    reason = "a function that the compiler leaves out of line is a call in the program: it costs \
+              stack, and the verifier loses the packet bounds that were checked before it"
+)]
 
 #[cfg(test)]
 extern crate std;

@@ -37,6 +37,10 @@ static META: Array<Meta> = Array::with_max_entries(1, 0);
 /// The tables of the kernel.
 pub struct Maps;
 
+#[expect(
+    clippy::needless_borrows_for_generic_args,
+    reason = "keys that are handed on by value make the program longer"
+)]
 impl Tables for Maps {
     #[inline(always)]
     fn port(&self, ifindex: Ifindex) -> Option<PortEntry> {

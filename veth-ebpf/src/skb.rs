@@ -11,7 +11,7 @@ const PACKET_HOST: u32 = 0;
 /// The frame that a tc program was called for.
 #[derive(Clone, Copy)]
 pub struct Skb {
-    skb: *mut __sk_buff,
+    context: *mut __sk_buff,
     data: usize,
     data_end: usize,
 }
@@ -20,14 +20,14 @@ impl Skb {
     /// The frame of `ctx`.
     #[inline(always)]
     pub fn of(ctx: &TcContext) -> Self {
-        Self { skb: ctx.skb.skb, data: ctx.data(), data_end: ctx.data_end() }
+        Self { context: ctx.skb.skb, data: ctx.data(), data_end: ctx.data_end() }
     }
 
     #[inline(always)]
     fn fields(&self) -> &__sk_buff {
         // SAFETY: the pointer is the context that the kernel passed to the program. It is valid
         // for the program's run, and `Skb` is made from a `TcContext` only, inside that run.
-        unsafe { &*self.skb }
+        unsafe { &*self.context }
     }
 
     /// The device that the frame arrived on.
@@ -55,7 +55,7 @@ impl Skb {
         // sticks: the receiver's IP layer would drop it. It cannot fail here: the type of a
         // frame at ingress is one of the four that the helper accepts.
         // SAFETY: the context pointer is valid, see `fields`.
-        let _ = unsafe { helpers::bpf_skb_change_type(self.skb, PACKET_HOST) };
+        let _ = unsafe { helpers::bpf_skb_change_type(self.context, PACKET_HOST) };
         // SAFETY: takes no pointers; the kernel validates the ifindex when it redirects.
         let action = unsafe { helpers::bpf_redirect_peer(target.0, 0) };
         #[expect(clippy::cast_possible_truncation, reason = "a TC_ACT_* value")]

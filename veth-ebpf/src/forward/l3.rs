@@ -7,6 +7,9 @@ use crate::{
     packet::Packet,
 };
 
+#[expect(clippy::cast_possible_truncation, reason = "14")]
+const ETHERNET_BYTES: u32 = ETHERNET_LEN as u32;
+
 /// Checks that the frame, or each segment that a GSO frame will become, fits `mtu_bytes`.
 ///
 /// The bridge compares ordinary frames with the MTU plus header and room for one VLAN tag, and
@@ -21,7 +24,7 @@ pub(super) fn fits(packet: &impl Packet, ether_type: u16, mtu_bytes: u32) -> Res
         packet.len_bytes()
     } else {
         let header_len = network.segment_header_len(packet).ok_or(Verdict::GsoUnknown)?;
-        ETHERNET_LEN as u32 + header_len + gso_size_bytes
+        ETHERNET_BYTES + header_len + gso_size_bytes
     };
-    if frame_bytes > ETHERNET_LEN as u32 + mtu_bytes { Err(Verdict::TooBig) } else { Ok(()) }
+    if frame_bytes > ETHERNET_BYTES + mtu_bytes { Err(Verdict::TooBig) } else { Ok(()) }
 }

@@ -25,14 +25,19 @@ struct Round<'a> {
 pub(super) fn run(session: &Session, options: &AgentOptions) -> Result<()> {
     let name: FabricName =
         options.name.parse().with_context(|| format!("{:?} is no fabric", options.name))?;
+    fabric::require_datapath(&name)?;
     let hook = fabric::hook_policy(options.hook.map(Into::into))?;
     session.runtime.block_on(async {
-        let (mut agent, first) = Agent::start(&name, hook)?;
+        let (mut agent, first) = Agent::start(&name, hook, &session.stop)?;
         tell(session, &name, first, agent.stats(), "ready")?;
+        #[cfg(feature = "ebpf-log")]
+        if let Some(program) = crate::datapath::pinned_program(name.as_str())? {
+            crate::datapath::print_records(program).context("read the program's records")?;
+        }
         notify(&[NotifyState::Ready]);
         loop {
             let round = tokio::select! {
-                round = agent.next(|error| eprintln!("veth: {name}: {error}; trying again")) => round,
+                round = agent.next(&session.stop, |error| eprintln!("veth: {name}: {error}; trying again")) => round,
                 () = stopped(session) => break,
             };
             match round {
@@ -42,6 +47,7 @@ pub(super) fn run(session: &Session, options: &AgentOptions) -> Result<()> {
                     eprintln!("veth: fabric {name} is gone; nothing is left to do");
                     break;
                 }
+                Err(SyncError::Interrupted) => break,
                 Err(error) => return Err(error.into()),
             }
         }

@@ -134,6 +134,7 @@ fn every_verdict<S: Serializer>(counters: &PortCounters, serializer: S) -> Resul
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "the values are exact")]
 mod tests {
     use super::*;
 

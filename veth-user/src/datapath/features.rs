@@ -20,9 +20,10 @@ pub struct Unsupported {
 
 impl Unsupported {
     pub(super) fn new(feature: &'static str, needs: &'static str, since: &'static str) -> Self {
-        let kernel = uname()
-            .map(|name| name.release().to_string_lossy().into_owned())
-            .unwrap_or_else(|_| "of unknown release".into());
+        let kernel = uname().map_or_else(
+            |_| "of unknown release".into(),
+            |name| name.release().to_string_lossy().into_owned(),
+        );
         Self { kernel, feature, needs, since }
     }
 }

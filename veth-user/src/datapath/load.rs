@@ -45,7 +45,7 @@ pub struct Datapath {
 
 enum Program {
     Loaded(Ebpf),
-    Pinned(SchedClassifier),
+    Pinned(Box<SchedClassifier>),
 }
 
 impl Program {
@@ -108,10 +108,10 @@ impl Datapath {
         let theirs = pinned.map_or(0, |meta| meta.release);
         let (program, id, source) = match old {
             Some((old, info)) if info.tag() == fresh.tag() => {
-                (Program::Pinned(old), info.id(), ProgramSource::Adopted)
+                (Program::Pinned(Box::new(old)), info.id(), ProgramSource::Adopted)
             }
             Some((old, info)) if theirs > RELEASE => {
-                (Program::Pinned(old), info.id(), ProgramSource::Newer)
+                (Program::Pinned(Box::new(old)), info.id(), ProgramSource::Newer)
             }
             Some(_) => (Program::Loaded(object), fresh.id(), ProgramSource::Upgraded),
             None => (Program::Loaded(object), fresh.id(), ProgramSource::Loaded),

@@ -17,6 +17,8 @@ mod counters;
 mod error;
 mod features;
 mod load;
+#[cfg(feature = "ebpf-log")]
+mod log;
 mod object;
 mod tables;
 
@@ -26,5 +28,7 @@ pub use counters::CounterMap;
 pub use error::DatapathError;
 pub use features::{Unsupported, supported_hook};
 pub use load::{Datapath, ProgramSource, has_link, pinned_program, read_meta};
+#[cfg(feature = "ebpf-log")]
+pub use log::print_records;
 pub use object::{RELEASE, TC_OBJECT, release_text};
 pub use tables::{Changes, TableMaps};

@@ -57,8 +57,7 @@ impl<'a> Executor<'a> {
         for (done, step) in steps.iter().enumerate() {
             (control.progress)(done, steps.len(), step);
             if let Err(cause) = control.check().and_then(|()| self.apply(step)) {
-                // The step that failed may have done its first half.
-                let undone = self.undo(&steps[..=done]);
+                let undone = self.undo(&steps[..done]);
                 return Err(cause.after_undo(undone));
             }
         }
@@ -86,6 +85,8 @@ impl<'a> Executor<'a> {
         plan::undo(steps).iter().filter_map(|step| self.apply(step).err()).collect()
     }
 
+    /// Carries one step out, wholly or not at all: what stands at a name after a failure may be
+    /// somebody else's, so nothing is ever taken back by name that was not made here.
     fn apply(&mut self, step: &Step) -> Result<(), FabricError> {
         self.carry_out(step).map_err(|source| match source {
             FabricError::Interrupted => source,
@@ -100,7 +101,11 @@ impl<'a> Executor<'a> {
                 let alias = Mark::Bridge { fabric: self.fabric.as_str() }.to_string();
                 let change = LinkChange { alias: Some(&alias), ..LinkChange::default() };
                 let bridge = self.bridge()?;
-                self.host.change_link(bridge, &change)?;
+                if let Err(error) = self.host.change_link(bridge, &change) {
+                    let _ = self.host.delete_link(bridge);
+                    self.bridge = None;
+                    return Err(error.into());
+                }
             }
             Step::DeleteBridge => {
                 let name = self.fabric.as_str();
@@ -142,7 +147,10 @@ impl<'a> Executor<'a> {
                 let mark = Mark::Port { fabric: self.fabric.as_str(), netns: netns.as_str() };
                 let alias = mark.to_string();
                 let change = LinkChange { alias: Some(&alias), no_ipv6_address: true, ..raised() };
-                self.change_port(netns, &change)?;
+                if let Err(error) = self.change_port(netns, &change) {
+                    let _ = self.delete_pairs(std::slice::from_ref(netns));
+                    return Err(error);
+                }
             }
             Step::DeletePairs(names) => self.delete_pairs(names)?,
             Step::DeleteStrayPeer(name) => {

@@ -23,6 +23,9 @@ pub enum FabricError {
     /// Things of others are in the way; nothing was touched.
     #[error(transparent)]
     Conflicts(#[from] Conflicts),
+    /// The fabric has no datapath.
+    #[error("fabric {0} has no datapath; `veth up` with datapath = \"tc\" in its file adds one")]
+    NoDatapath(String),
     /// The directory of the namespaces cannot be read.
     #[error("list namespaces: {0}")]
     Names(#[source] std::io::Error),
@@ -72,7 +75,7 @@ impl FabricError {
     /// Whether somebody asked to stop.
     pub fn is_interrupted(&self) -> bool {
         match self {
-            Self::Interrupted => true,
+            Self::Interrupted | Self::Sync(SyncError::Interrupted) => true,
             Self::Undone { cause } | Self::UndoFailed { cause, .. } => cause.is_interrupted(),
             Self::Step { source, .. } => source.is_interrupted(),
             _ => false,

@@ -22,8 +22,8 @@ use crate::{
     Stop,
     datapath::{self, Hook},
     netlink::Netlink,
-    plan::{BridgeState, Observed, PortPresence, Step, plan, plan_removal},
-    sync::{HookPolicy, Reconciled, Reconciler},
+    plan::{BridgeState, Conflicts, Observed, PortPresence, Step, plan, plan_removal},
+    sync::{HookPolicy, Reconciled, Reconciler, SyncError},
     topology::{DatapathKind, FabricName, NetnsName, Topology},
     view::{Link, LinkKind},
 };
@@ -79,23 +79,19 @@ pub fn up(
     let mut executor = Executor::new(&mut host, topology.name(), &observed);
     executor.run(&steps, control)?;
     let raised = match hook {
-        Some(hook) => {
-            let first = Reconciler::start(topology.name(), hook).and_then(|mut it| it.reconcile());
-            first.map(Some).map_err(FabricError::from)
-        }
-        None => detach(&mut host, topology.name()).map(|()| None),
+        Some(hook) => Reconciler::start(topology.name(), hook)
+            .and_then(|mut reconciler| reconciler.reconcile(control.stop))
+            .map(Some)
+            .map_err(FabricError::from),
+        None => detach(topology.name()).map(|()| None),
     };
-    match raised {
-        Ok(datapath) => Ok(Raised { steps, datapath }),
-        Err(cause) => {
-            let mut executor = Executor::new(&mut host, topology.name(), &observed);
-            let undone = executor.undo(&steps);
-            if matches!(observed.bridge, BridgeState::Absent) {
-                let _ = datapath::remove_dir(&datapath::dir_of(topology.name().as_str()));
-            }
-            Err(cause.after_undo(undone))
+    raised.map(|datapath| Raised { steps: steps.clone(), datapath }).map_err(|cause| {
+        let undone = executor.undo(&steps);
+        if matches!(observed.bridge, BridgeState::Absent) {
+            let _ = datapath::remove_dir(&datapath::dir_of(topology.name().as_str()));
         }
-    }
+        cause.after_undo(undone)
+    })
 }
 
 /// The policy for a hook that was asked for, or for none in particular.
@@ -152,6 +148,25 @@ pub fn down(fabric: &FabricName, control: &mut Control<'_>) -> Result<Lowered, F
     Ok(Lowered { steps, had_datapath })
 }
 
+/// Makes sure that `fabric` is one that veth made and that it has a datapath.
+///
+/// # Errors
+///
+/// When it is not there, somebody else's, or has none.
+pub fn require_datapath(fabric: &FabricName) -> Result<(), FabricError> {
+    let link = Netlink::open()?.link_by_name(fabric.as_str())?;
+    match link.map(|link| observe::bridge_state(fabric, &link)) {
+        None | Some(BridgeState::Absent) => Err(SyncError::Absent(fabric.to_string()).into()),
+        Some(BridgeState::Foreign(what)) => {
+            Err(Conflicts(vec![format!("{fabric}: {what}")]).into())
+        }
+        Some(BridgeState::Ours(_)) => match datapath::read_meta(fabric.as_str())? {
+            Some(_) => Ok(()),
+            None => Err(FabricError::NoDatapath(fabric.to_string())),
+        },
+    }
+}
+
 /// The steps that `up` would take for `topology`: what is missing, in the words of its mending.
 ///
 /// # Errors
@@ -172,12 +187,12 @@ pub fn missing(topology: &Topology) -> Result<Vec<Step>, FabricError> {
 /// # Errors
 ///
 /// When a filter or pin is there and cannot be removed.
-pub fn detach(host: &mut Netlink, fabric: &FabricName) -> Result<(), FabricError> {
+pub fn detach(fabric: &FabricName) -> Result<(), FabricError> {
     let dir = datapath::dir_of(fabric.as_str());
     if !dir.exists() {
         return Ok(());
     }
-    detach_filters(host, fabric, |_| true)?;
+    detach_filters(&mut Netlink::open()?, fabric, |_| true)?;
     Ok(datapath::remove_dir(&dir).map_err(datapath::DatapathError::from)?)
 }
 

@@ -75,7 +75,7 @@ fn absent(name: NetnsName) -> Member {
     Member { name, netns: NetnsState::Absent, port: PortPresence::Absent }
 }
 
-fn bridge_state(fabric: &FabricName, link: &Link) -> BridgeState {
+pub(super) fn bridge_state(fabric: &FabricName, link: &Link) -> BridgeState {
     let marked = matches!(link.alias.as_deref().and_then(Mark::parse),
         Some(Mark::Bridge { fabric: name }) if name == fabric.as_str());
     // Between its creation and its marking, a bridge of ours is known by its address.

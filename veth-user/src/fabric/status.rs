@@ -128,7 +128,7 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
             }
             NetnsState::Absent => problems.push(format!("namespace {name} is missing")),
             NetnsState::Remains => {
-                problems.push(format!("of namespace {name} only a file is left"))
+                problems.push(format!("of namespace {name} only a file is left"));
             }
             NetnsState::Foreign(what) => problems.push(format!("namespace {name}: {what}")),
         }

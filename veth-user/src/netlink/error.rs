@@ -57,6 +57,11 @@ impl NetlinkError {
         self.errno() == Some(Errno::EEXIST)
     }
 
+    /// Something that the request names does not mean anything (any more).
+    pub fn is_invalid(&self) -> bool {
+        self.errno() == Some(Errno::EINVAL)
+    }
+
     /// The caller lacks `CAP_NET_ADMIN` in the namespace concerned.
     pub fn is_permission(&self) -> bool {
         matches!(self.errno(), Some(Errno::EPERM | Errno::EACCES))

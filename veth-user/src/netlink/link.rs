@@ -74,7 +74,8 @@ impl Netlink {
         self.link(message, || format!("look up link {}", ifindex.0))
     }
 
-    /// The far end of a veth pair, asked for from here, or `None` when it is gone.
+    /// The far end of a veth pair, asked for from here, or `None` when it is gone or out of sight:
+    /// in a namespace that has just ended, or that belongs to somebody else.
     ///
     /// # Minimum kernel version
     ///
@@ -86,7 +87,10 @@ impl Netlink {
         if let Some(NetnsId(id)) = peer.netns {
             message.attributes.push(LinkAttribute::IfNetnsId(id));
         }
-        self.link(message, || format!("look up peer {} ({:?})", peer.ifindex.0, peer.netns))
+        match self.link(message, || format!("look up peer {} ({:?})", peer.ifindex.0, peer.netns)) {
+            Err(error) if error.is_invalid() || error.is_permission() => Ok(None),
+            result => result,
+        }
     }
 
     fn link(
@@ -253,9 +257,7 @@ fn take_infos(link: &mut Link, infos: &[LinkInfo]) {
             LinkInfo::Kind(kind) => link.kind = LinkKind::Other(kind.to_string()),
             LinkInfo::Data(InfoData::Bridge(settings)) => {
                 link.kind = LinkKind::Bridge {
-                    vlan_filtering: settings
-                        .iter()
-                        .any(|setting| *setting == InfoBridge::VlanFiltering(true)),
+                    vlan_filtering: settings.contains(&InfoBridge::VlanFiltering(true)),
                     stp: settings.iter().any(|setting| {
                         matches!(setting, InfoBridge::StpState(state)
                                 if *state != BridgeStpState::Disabled)

@@ -42,7 +42,7 @@ pub fn plan(topology: &Topology, observed: &Observed) -> Result<Vec<Step>, Confl
     // Last of what is added: a port that joins while others are still being made would get the
     // greetings (MLD, router solicitations) of each of them.
     let joins = std::mem::take(&mut steps.joins);
-    steps.steps.extend(joins);
+    steps.list.extend(joins);
     let wanted: HashSet<&NetnsName> = topology.namespaces().iter().map(Namespace::name).collect();
     let surplus = observed.members.iter().filter(|member| !wanted.contains(&member.name));
     steps.remove_members(surplus);
@@ -56,23 +56,23 @@ pub fn plan_removal(observed: &Observed) -> Vec<Step> {
     if matches!(observed.bridge, BridgeState::Ours(_)) {
         steps.add(Step::DeleteBridge);
     }
-    steps.steps
+    steps.list
 }
 
 #[derive(Default)]
 struct Steps {
-    steps: Vec<Step>,
+    list: Vec<Step>,
     joins: Vec<Step>,
     conflicts: Vec<String>,
 }
 
 impl Steps {
     fn add(&mut self, step: Step) {
-        self.steps.push(step);
+        self.list.push(step);
     }
 
     fn finish(self) -> Result<Vec<Step>, Conflicts> {
-        if self.conflicts.is_empty() { Ok(self.steps) } else { Err(Conflicts(self.conflicts)) }
+        if self.conflicts.is_empty() { Ok(self.list) } else { Err(Conflicts(self.conflicts)) }
     }
 
     fn add_member(
@@ -191,7 +191,7 @@ impl Steps {
         if !pairs.is_empty() {
             self.add(Step::DeletePairs(pairs));
         }
-        self.steps.extend(namespaces);
+        self.list.extend(namespaces);
     }
 }
 

@@ -105,9 +105,12 @@ impl Step {
             Self::SetPeerMac { netns, from, to } => Self::SetPeerMac { netns, from: to, to: from },
             Self::AddAddress(netns, address) => Self::RemoveAddress(netns, address),
             Self::RemoveAddress(netns, address) => Self::AddAddress(netns, address),
-            // Up is how everything of ours belongs: there is no way back to a broken state.
-            Self::RaiseBridge | Self::RaiseLoopback(_) | Self::RaisePeer(_) => return None,
-            Self::DeleteBridge
+            // Up is how everything of ours belongs, so there is no way back from that; and what
+            // was removed does not return.
+            Self::RaiseBridge
+            | Self::RaiseLoopback(_)
+            | Self::RaisePeer(_)
+            | Self::DeleteBridge
             | Self::RemoveNetns(_)
             | Self::DeletePairs(_)
             | Self::DeleteStrayPeer(_) => return None,

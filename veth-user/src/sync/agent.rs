@@ -6,6 +6,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{HookPolicy, Reconciled, Reconciler, SyncError};
 use crate::{
+    Stop,
     netlink::{Event, Monitor},
     topology::FabricName,
 };
@@ -19,7 +20,7 @@ const GATHER: Duration = Duration::from_millis(10);
 const AUDIT: Duration = Duration::from_secs(30);
 
 /// How long to wait before trying again what failed.
-const RETRY: Duration = Duration::from_millis(250);
+const RETRY: Duration = Duration::from_millis(50);
 
 /// What an agent has seen and done since it started.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize)]
@@ -39,6 +40,8 @@ pub struct Agent {
     reconciler: Reconciler,
     monitor: Monitor,
     stats: AgentStats,
+    /// How long the last round took.
+    effort: Duration,
 }
 
 impl Agent {
@@ -48,11 +51,16 @@ impl Agent {
     /// # Errors
     ///
     /// When there is no such fabric, or the kernel refuses something.
-    pub fn start(fabric: &FabricName, hook: HookPolicy) -> Result<(Self, Reconciled), SyncError> {
+    pub fn start(
+        fabric: &FabricName,
+        hook: HookPolicy,
+        stop: &Stop,
+    ) -> Result<(Self, Reconciled), SyncError> {
         let monitor = Monitor::subscribe()?;
         let mut reconciler = Reconciler::start(fabric, hook)?;
-        let first = reconciler.reconcile()?;
-        Ok((Self { reconciler, monitor, stats: AgentStats::default() }, first))
+        let first = reconciler.reconcile(stop)?;
+        let stats = AgentStats::default();
+        Ok((Self { reconciler, monitor, stats, effort: Duration::ZERO }, first))
     }
 
     /// What it has seen and done so far.
@@ -69,13 +77,17 @@ impl Agent {
     /// When the fabric is gone. Other failures are handed to `failed`, and tried again.
     pub async fn next(
         &mut self,
+        stop: &Stop,
         mut failed: impl FnMut(&SyncError),
     ) -> Result<Reconciled, SyncError> {
         self.wait(Instant::now() + AUDIT).await?;
         loop {
             self.stats.rounds += 1;
-            match self.reconciler.reconcile() {
-                Err(error @ SyncError::Absent(_)) => return Err(error),
+            let started = Instant::now();
+            let round = self.reconciler.reconcile(stop);
+            self.effort = started.elapsed();
+            match round {
+                Err(error @ (SyncError::Absent(_) | SyncError::Interrupted)) => return Err(error),
                 Err(error) => {
                     self.stats.failures += 1;
                     failed(&error);
@@ -102,7 +114,8 @@ impl Agent {
             let overruns = events.iter().filter(|event| **event == Event::Overrun).count();
             self.stats.overruns += overruns as u64;
             events.clear();
-            deadline = deadline.min(Instant::now() + GATHER);
+            // Under a storm of events at most half of a CPU goes into looking.
+            deadline = deadline.min(Instant::now() + GATHER.max(self.effort));
         }
     }
 }

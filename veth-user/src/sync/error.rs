@@ -14,6 +14,9 @@ pub enum SyncError {
     /// There is no bridge of that name.
     #[error("there is no fabric {0}; `veth status` lists what there is")]
     Absent(String),
+    /// Somebody asked to stop.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 impl SyncError {
@@ -22,7 +25,7 @@ impl SyncError {
         match self {
             Self::Netlink(error) => error.is_permission(),
             Self::Datapath(error) => error.is_permission(),
-            Self::Absent(_) => false,
+            Self::Absent(_) | Self::Interrupted => false,
         }
     }
 }

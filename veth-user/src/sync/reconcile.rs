@@ -6,6 +6,7 @@ use veth_common::{Ifindex, Mac, PortSlot, names};
 
 use super::{SyncError, observe_bridge};
 use crate::{
+    Stop,
     datapath::{Attached, Changes, Datapath, Hook, PortDevice, ProgramSource},
     forwarding::{Tables, eligibility, is_hookable},
     netlink::Netlink,
@@ -114,8 +115,9 @@ impl Reconciler {
     ///
     /// # Errors
     ///
-    /// When the bridge is gone, or the kernel refuses something.
-    pub fn reconcile(&mut self) -> Result<Reconciled, SyncError> {
+    /// When the bridge is gone, the kernel refuses something, or `stop` was requested between two
+    /// attachments; each of them takes a while.
+    pub fn reconcile(&mut self, stop: &Stop) -> Result<Reconciled, SyncError> {
         let view = observe_bridge(&mut self.host, self.fabric.as_str())?
             .ok_or_else(|| SyncError::Absent(self.fabric.to_string()))?;
         let tables = Tables::of(&view);
@@ -126,7 +128,7 @@ impl Reconciler {
         };
         done.stations = self.hold_stations(&view, &tables)?;
         done.tables = self.datapath.tables().apply(&tables)?;
-        self.attach_ports(&view, &mut done)?;
+        self.attach_ports(&view, stop, &mut done)?;
         self.detach_ports(&view, &mut done)?;
         self.datapath.commit()?;
         Ok(done)
@@ -160,7 +162,12 @@ impl Reconciler {
         Ok(added)
     }
 
-    fn attach_ports(&mut self, view: &BridgeView, done: &mut Reconciled) -> Result<(), SyncError> {
+    fn attach_ports(
+        &mut self,
+        view: &BridgeView,
+        stop: &Stop,
+        done: &mut Reconciled,
+    ) -> Result<(), SyncError> {
         let mut unsure = Vec::new();
         for port in view.ports.iter().filter(|port| is_hookable(port)) {
             let Some(slot) = slot_of(port) else { continue };
@@ -174,6 +181,9 @@ impl Reconciler {
         }
         let new_ports = unsure.iter().filter(|(.., present)| present.is_none()).count();
         for (port, slot, filter, present) in unsure {
+            if stop.is_requested() {
+                return Err(SyncError::Interrupted);
+            }
             let hook = self.hook.choose(present, new_ports);
             match self.datapath.attach(hook, device(port), filter)? {
                 Attached::New => {

@@ -69,6 +69,7 @@ pub enum PortState {
 
 /// A bridge's settings for one of its ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "the kernel's own independent switches")]
 pub struct BridgePort {
     /// The bridge's own number for it, from 1.
     pub slot: PortSlot,

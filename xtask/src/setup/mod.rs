@@ -89,6 +89,8 @@ enum Choice {
 struct Facts {
     supply: Supply,
     complete: bool,
+    /// Only the linker is missing.
+    has_toolchain: bool,
     can_install: bool,
 }
 
@@ -130,18 +132,21 @@ fn facts(probes: &[(Supply, Probe)]) -> Vec<Facts> {
     let facts = |(supply, probe): &(Supply, Probe)| Facts {
         supply: *supply,
         complete: probe.complete().is_some(),
+        has_toolchain: probe.has_toolchain(),
         can_install: probe.can_install,
     };
     probes.iter().map(facts).collect()
 }
 
-/// A complete supply wins, then one that can be installed; among equals, the order of `facts`.
+/// A complete supply wins, then one whose compiler is there, then one that can be installed; among
+/// equals, the order of `facts`.
 fn choose(facts: &[Facts]) -> Choice {
     if let Some(fact) = facts.iter().find(|fact| fact.complete) {
         return Choice::Use(fact.supply);
     }
-    let order: Vec<_> =
-        facts.iter().filter(|fact| fact.can_install).map(|fact| fact.supply).collect();
+    let mut able: Vec<_> = facts.iter().filter(|fact| fact.can_install).collect();
+    able.sort_by_key(|fact| !fact.has_toolchain);
+    let order: Vec<_> = able.into_iter().map(|fact| fact.supply).collect();
     if order.is_empty() { Choice::GiveUp } else { Choice::Install(order) }
 }
 
@@ -222,7 +227,14 @@ mod tests {
     use super::*;
 
     fn fact(supply: Supply, complete: bool, can_install: bool) -> Facts {
-        Facts { supply, complete, can_install }
+        Facts { supply, complete, has_toolchain: complete, can_install }
+    }
+
+    #[test]
+    fn a_compiler_that_is_there_is_not_passed_over_for_a_download() {
+        let debian = Facts { has_toolchain: true, ..fact(Supply::Debian, false, true) };
+        let facts = [fact(Supply::Rustup, false, true), debian];
+        assert_eq!(choose(&facts), Choice::Install(vec![Supply::Debian, Supply::Rustup]));
     }
 
     #[test]

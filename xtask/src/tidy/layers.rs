@@ -21,10 +21,10 @@ enum Layer {
 
 /// The lowest layer first, as in ARCHITECTURE.md.
 const LAYERS: &[(Layer, &[&str])] = &[
-    (Layer::Pure, &["topology", "plan", "eligibility", "counters", "report"]),
-    (Layer::Kernel, &["netns", "netlink", "datapath", "sysctl", "bpffs", "ethtool"]),
-    (Layer::Orchestration, &["fabric", "sync", "adopt", "bench", "traffic", "capture"]),
-    (Layer::FrontEnd, &["cli", "tui", "metrics", "cni"]),
+    (Layer::Pure, &["topology", "view", "plan", "forwarding", "counters", "report", "stop"]),
+    (Layer::Kernel, &["netns", "netlink", "datapath", "privilege"]),
+    (Layer::Orchestration, &["fabric", "sync", "traffic"]),
+    (Layer::FrontEnd, &["cli"]),
 ];
 
 /// Who may know a module of the kernel layer from within it: netlink opens its sockets in a

@@ -20,12 +20,9 @@ use anyhow::Result;
 const UNSAFE_FILES: &[&str] = &[
     "veth-common/src/pod.rs",
     "veth-ebpf/src/bin/veth-tc.rs",
-    "veth-ebpf/src/context.rs",
     "veth-ebpf/src/maps.rs",
     "veth-ebpf/src/packet.rs",
-    "veth-user/src/bpffs.rs",
-    "veth-user/src/datapath/object.rs",
-    "veth-user/src/netns.rs",
+    "veth-ebpf/src/skb.rs",
 ];
 
 /// A text file of the repository.

@@ -11,8 +11,7 @@ use serde::Serialize;
 
 use super::{Session, Talker};
 use crate::{
-    fabric,
-    netlink::Netlink,
+    Stop, fabric,
     sync::{HookPolicy, Reconciler},
     topology::FabricName,
     traffic::{measure_round_trips, measure_stream},
@@ -54,7 +53,6 @@ pub(super) fn compare(
     client: &Talker,
     server: &Talker,
 ) -> Result<Comparison> {
-    let mut host = Netlink::open()?;
     let mut comparison = Comparison::default();
     let placement = OneCpu::enter()?;
     for round in 1..=ROUNDS {
@@ -64,9 +62,9 @@ pub(super) fn compare(
         if !session.json {
             eprintln!("comparing with the plain bridge: round {round} of {ROUNDS}");
         }
-        fabric::detach(&mut host, fabric)?;
+        fabric::detach(fabric)?;
         let bridge = measure(session, client, server)?;
-        Reconciler::start(fabric, hook)?.reconcile()?;
+        Reconciler::start(fabric, hook)?.reconcile(&Stop::new())?;
         let fast = measure(session, client, server)?;
         // A round that was cut short says nothing.
         if !session.stop.is_requested() {

@@ -82,11 +82,11 @@ fn comparison_table(comparison: &Comparison) -> String {
     }
     let mut table = report::new_table(&["", "BRIDGE", "FAST PATH", "RATIO"]);
     report::align_right(&mut table, &[1, 2, 3]);
-    let rows: [(&str, &str, fn(&Figures) -> f64); 2] = [
-        ("TCP stream", "bit/s", |figures| figures.stream_bits_per_second),
-        ("UDP round trips", "/s", |figures| figures.round_trips_per_second),
-    ];
-    for (name, unit, figure) in rows {
+    let stream: Figure = |figures| figures.stream_bits_per_second;
+    let round_trips: Figure = |figures| figures.round_trips_per_second;
+    for (name, unit, figure) in
+        [("TCP stream", "bit/s", stream), ("UDP round trips", "/s", round_trips)]
+    {
         let bridge = median(rounds.iter().map(|round| figure(&round.bridge)));
         let fast = median(rounds.iter().map(|round| figure(&round.fast)));
         let ratio = median(rounds.iter().map(|round| figure(&round.fast) / figure(&round.bridge)));
@@ -104,6 +104,8 @@ fn comparison_table(comparison: &Comparison) -> String {
     )
 }
 
+type Figure = fn(&Figures) -> f64;
+
 /// The middle of `values`; not a number without any.
 fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
@@ -116,6 +118,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "the values are exact")]
 mod tests {
     use super::*;
 
