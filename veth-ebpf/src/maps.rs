@@ -31,6 +31,7 @@ static FDB: HashMap<MacKey, FdbEntry> = HashMap::with_max_entries(STATIONS_MAX, 
 #[map(name = "VETH_COUNTERS")]
 static COUNTERS: PerCpuArray<PortCounters> = PerCpuArray::with_max_entries(MAX_SLOTS, 0);
 
+// Not for the program: the control plane keeps the identity of the pinned set in it.
 #[map(name = "VETH_META")]
 static META: Array<Meta> = Array::with_max_entries(1, 0);
 
@@ -74,10 +75,4 @@ pub fn count(slot: PortSlot, verdict: Verdict, frame: &Counter) {
     // and are not preempted by one another on a CPU, so nobody else writes here; user space only
     // reads.
     unsafe { &mut *counters }.by_verdict[verdict as usize].add(frame);
-}
-
-/// Keeps the identity map in the object: the program has no use for it, the loader does.
-#[inline(always)]
-pub fn is_known_release() -> bool {
-    META.get(0).is_some()
 }

@@ -72,7 +72,7 @@ fn tell(
     if session.json {
         return print_json(&Round { fabric: fabric.as_str(), done, agent });
     }
-    let Reconciled { ports, eligible, attached, replaced, detached, tables, stations: _ } = done;
+    let Reconciled { ports, eligible, attached, replaced, detached, tables, .. } = done;
     print(&format!(
         "{fabric}: {what}: fast path on {eligible} of {ports} ports; {attached} attached, \
          {replaced} upgraded, {detached} detached; map entries +{} ~{} -{}\n",

@@ -9,6 +9,7 @@ use super::{
     target::read_topology,
 };
 use crate::{
+    datapath::ProgramSource,
     fabric::{self, Raised},
     plan::Step,
     sync::Reconciled,
@@ -63,6 +64,9 @@ fn describe(name: &str, namespaces: usize, raised: &Raised) -> String {
             }
         }
         text.push('\n');
+    }
+    if raised.datapath.is_some_and(|datapath| datapath.program == ProgramSource::Newer) {
+        text.push_str("its program is of a newer veth than this one, and was left as it is\n");
     }
     text
 }

@@ -20,13 +20,15 @@ use super::{
 const LINKS: &str = "ports";
 
 /// Where the program of a loaded datapath comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ProgramSource {
     /// The embedded object; there was none before.
     Loaded,
     /// The embedded object; it takes the place of another program.
     Upgraded,
     /// The pin; it is the same program.
+    #[default]
     Adopted,
     /// The pin; it is of a newer release than this.
     Newer,

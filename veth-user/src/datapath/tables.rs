@@ -69,19 +69,6 @@ impl TableMaps {
         changes += remove_stale(&mut self.ports, names::MAP_PORTS, &ports)?;
         Ok(changes)
     }
-
-    /// The entries of the FDB map.
-    ///
-    /// # Errors
-    ///
-    /// When the map cannot be read.
-    pub fn fdb(&self) -> Result<Vec<FdbEntry>, DatapathError> {
-        self.fdb
-            .iter()
-            .map(|entry| entry.map(|(_, value)| value))
-            .collect::<Result<_, _>>()
-            .map_err(failed(names::MAP_FDB, "read"))
-    }
 }
 
 /// Removes the entries that are not wanted.

@@ -11,7 +11,6 @@ mod fdb;
 mod filter;
 mod link;
 mod monitor;
-mod netnsid;
 mod socket;
 
 pub use error::NetlinkError;

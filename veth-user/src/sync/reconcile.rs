@@ -74,6 +74,8 @@ pub struct Reconciled {
     pub tables: Changes,
     /// Stations newly tied to their port in the bridge.
     pub stations: usize,
+    /// Where the program came from.
+    pub program: ProgramSource,
 }
 
 impl Reconciled {
@@ -103,11 +105,6 @@ impl Reconciler {
         })
     }
 
-    /// Where the program comes from.
-    pub const fn source(&self) -> ProgramSource {
-        self.datapath.source()
-    }
-
     /// Looks at the bridge and brings maps and attachments to what it is now.
     ///
     /// The order keeps every moment right: the bridge is told to hold the stations before the
@@ -124,6 +121,7 @@ impl Reconciler {
         let mut done = Reconciled {
             ports: view.ports.len(),
             eligible: view.ports.iter().filter(|port| eligibility(&view, port).is_ok()).count(),
+            program: self.datapath.source(),
             ..Reconciled::default()
         };
         done.stations = self.hold_stations(&view, &tables)?;
