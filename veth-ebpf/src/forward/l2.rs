@@ -12,6 +12,7 @@ pub(super) fn source(
     ethernet: &Ethernet,
     ingress: Ifindex,
     tables: &impl Tables,
+    clock: &mut Clock,
 ) -> Result<FdbEntry, Verdict> {
     if packet.has_vlan_tag() || ethernet.is_vlan_tagged() {
         return Err(Verdict::VlanTagged);
@@ -32,7 +33,7 @@ pub(super) fn source(
     if !source.flags.contains(FdbFlags::SOURCE) {
         return Err(Verdict::PortIneligible);
     }
-    if !is_leased(source.lease, tables) {
+    if !clock.allows(source.lease, tables) {
         return Err(Verdict::SourceExpired);
     }
     Ok(source)
@@ -44,6 +45,7 @@ pub(super) fn target(
     ethernet: &Ethernet,
     source: &FdbEntry,
     tables: &impl Tables,
+    clock: &mut Clock,
 ) -> Result<FdbEntry, Verdict> {
     let target = station(tables, ethernet.destination).ok_or(Verdict::DestinationUnknown)?;
     if target.flags.contains(FdbFlags::LOCAL) {
@@ -52,7 +54,7 @@ pub(super) fn target(
     if target.port == source.port {
         return Err(Verdict::SamePort);
     }
-    if !is_leased(target.lease, tables) {
+    if !clock.allows(target.lease, tables) {
         return Err(Verdict::DestinationExpired);
     }
     if !target.flags.contains(FdbFlags::TARGET) {
@@ -75,8 +77,17 @@ fn station(tables: &impl Tables, key: MacKey) -> Option<FdbEntry> {
     tables.station(key).filter(|entry| entry.key == key)
 }
 
-/// Whether the entry may still be used. The clock is read only for leases that end.
-#[inline(always)]
-fn is_leased(lease: Lease, tables: &impl Tables) -> bool {
-    lease == Lease::FOREVER || lease.is_valid_at(tables.now_ns())
+/// The time, asked for at most once for a frame, and only when a lease can end.
+#[derive(Default)]
+pub(super) struct Clock {
+    now_ns: Option<u64>,
+}
+
+impl Clock {
+    /// Whether an entry with this lease may still be used.
+    #[inline(always)]
+    fn allows(&mut self, lease: Lease, tables: &impl Tables) -> bool {
+        lease == Lease::FOREVER
+            || lease.is_valid_at(*self.now_ns.get_or_insert_with(|| tables.now_ns()))
+    }
 }

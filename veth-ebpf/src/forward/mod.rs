@@ -7,6 +7,8 @@ mod tests;
 
 use veth_common::{Ifindex, PortFlags, PortSlot, Verdict};
 
+use l2::Clock;
+
 use crate::{header::Ethernet, packet::Packet, tables::Tables};
 
 /// What to do with a frame, and where it counts.
@@ -62,8 +64,9 @@ fn redirect(
     tables: &impl Tables,
 ) -> Result<Redirect, Verdict> {
     let ethernet = Ethernet::of(packet).ok_or(Verdict::Runt)?;
-    let source = l2::source(packet, &ethernet, ingress, tables)?;
-    let target = l2::target(&ethernet, &source, tables)?;
+    let mut clock = Clock::default();
+    let source = l2::source(packet, &ethernet, ingress, tables, &mut clock)?;
+    let target = l2::target(&ethernet, &source, tables, &mut clock)?;
     l3::fits(packet, ethernet.ether_type, target.mtu_bytes)?;
     Ok(Redirect { slot: source.slot, target: target.port })
 }

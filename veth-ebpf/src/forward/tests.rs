@@ -45,6 +45,7 @@ struct FakeTables {
     now_ns: Option<u64>,
     port_lookups: Cell<u32>,
     station_lookups: Cell<u32>,
+    clock_readings: Cell<u32>,
 }
 
 impl Tables for FakeTables {
@@ -59,6 +60,7 @@ impl Tables for FakeTables {
     }
 
     fn now_ns(&self) -> u64 {
+        self.clock_readings.set(self.clock_readings.get() + 1);
         self.now_ns.expect("nobody reads the clock while every lease is without end")
     }
 }

@@ -39,6 +39,17 @@ fn clock_is_asked_when_a_lease_ends() {
 }
 
 #[test]
+fn clock_is_read_once_for_two_leases_that_end() {
+    let mut case = Case::good();
+    for mac in [RED_MAC, BLUE_MAC] {
+        case.tables.change(mac, |entry| entry.lease = Lease(LEASE_NS));
+    }
+    case.tables.now_ns = Some(0);
+    case.assert_redirected();
+    assert_eq!(case.tables.clock_readings.get(), 1);
+}
+
+#[test]
 fn lease_ends_at_its_time_and_not_a_nanosecond_earlier() {
     for (mac, expired) in
         [(RED_MAC, Verdict::SourceExpired), (BLUE_MAC, Verdict::DestinationExpired)]
