@@ -43,6 +43,8 @@ pub struct Meta {
     pub abi: u32,
     /// Release of the object, as `major << 16 | minor << 8 | patch`.
     pub release: u32,
+    /// Inode of the network namespace of the fabric: pins are the machine's, fabrics are not.
+    pub netns_inode: u64,
 }
 
-const _: () = assert!(size_of::<Meta>() == 8);
+const _: () = assert!(size_of::<Meta>() == 16);

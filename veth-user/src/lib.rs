@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | 4 | [`cli`] | talk to people |
 //! | 3 | [`fabric`], [`sync`], [`traffic`] | orchestrate |
-//! | 2 | [`netns`], [`netlink`], [`datapath`], [`privilege`] | talk to the kernel |
+//! | 2 | [`netns`], [`netlink`], [`datapath`], [`privilege`], `lock` | talk to the kernel |
 //! | 1 | [`topology`], [`view`], [`plan`], [`forwarding`], [`counters`], [`report`] | decide, without I/O |
 
 pub mod cli;
@@ -14,6 +14,7 @@ pub mod counters;
 pub mod datapath;
 pub mod fabric;
 pub mod forwarding;
+pub mod lock;
 pub mod netlink;
 pub mod netns;
 pub mod plan;

@@ -59,6 +59,8 @@ pub enum Named {
     Namespace(Netns),
     /// A plain file, with what it says: an interrupted creation or removal left it.
     Remains(String),
+    /// Something that is neither.
+    Other,
 }
 
 /// A network namespace, held open.
@@ -114,15 +116,19 @@ impl Netns {
     /// When the file cannot be opened or examined.
     pub fn look_up(name: &str) -> Result<Named, NetnsError> {
         let look_up = || -> io::Result<Named> {
-            let file = match File::open(path_of(name)) {
-                Ok(file) => file,
+            let path = path_of(name);
+            // Looked at before it is opened: opening a FIFO would wait for its other end.
+            match fs::symlink_metadata(&path) {
+                Ok(metadata) if metadata.is_file() => {}
+                Ok(_) => return Ok(Named::Other),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Named::Absent),
                 Err(error) => return Err(error),
-            };
+            }
+            let file = File::open(&path)?;
             if fstatfs(&file)?.filesystem_type() == NSFS {
                 return Ok(Named::Namespace(Self { name: name.to_owned(), file: file.into() }));
             }
-            let text = fs::read(path_of(name))?;
+            let text = fs::read(&path)?;
             Ok(Named::Remains(String::from_utf8_lossy(&text).into_owned()))
         };
         look_up().map_err(|source| NetnsError::new("look up", name, source))
@@ -180,24 +186,19 @@ impl Netns {
     }
 }
 
-/// Runs `visit` in each of `namespaces` in turn, on one thread; the results are in order.
-///
-/// # Errors
-///
-/// When one of them cannot be entered.
+/// Runs `visit` in each of `namespaces` in turn, on one thread; the results are in order. One that
+/// cannot be entered is an error of its own.
 pub fn visit_all<'a, T: Send>(
     namespaces: impl IntoIterator<Item = &'a Netns> + Send,
     mut visit: impl FnMut(&'a Netns) -> T + Send,
-) -> Result<Vec<T>, NetnsError> {
+) -> Vec<Result<T, NetnsError>> {
+    let enter = |netns: &Netns| {
+        setns(netns.file.as_fd(), CloneFlags::CLONE_NEWNET)
+            .map_err(|errno| NetnsError::new("enter", &netns.name, errno))
+    };
     thread::scope(|scope| {
         let visitor = scope.spawn(|| {
-            let mut results = Vec::new();
-            for netns in namespaces {
-                setns(netns.file.as_fd(), CloneFlags::CLONE_NEWNET)
-                    .map_err(|errno| NetnsError::new("enter", &netns.name, errno))?;
-                results.push(visit(netns));
-            }
-            Ok(results)
+            namespaces.into_iter().map(|netns| enter(netns).map(|()| visit(netns))).collect()
         });
         visitor.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
@@ -222,6 +223,17 @@ pub fn remove(name: &str) -> Result<(), NetnsError> {
         }
     };
     remove().map_err(|source| NetnsError::new("remove", name, source))
+}
+
+/// Inode of the namespace of this process, which tells it from others.
+///
+/// # Errors
+///
+/// When `/proc` does not tell.
+pub fn current_inode() -> Result<u64, NetnsError> {
+    fs::metadata("/proc/self/ns/net")
+        .map(|metadata| metadata.ino())
+        .map_err(|source| NetnsError::new("examine", "of this process", source))
 }
 
 /// The names under [`NETNS_DIR`], whatever stands behind them.

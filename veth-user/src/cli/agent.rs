@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::{
     arguments::AgentOptions,
-    session::{Session, print, print_json},
+    session::{Session, complain, print, print_json},
 };
 use crate::{
-    fabric,
+    datapath, fabric,
     sync::{Agent, AgentStats, Reconciled, SyncError},
     topology::FabricName,
 };
@@ -37,17 +37,30 @@ pub(super) fn run(session: &Session, options: &AgentOptions) -> Result<()> {
         notify(&[NotifyState::Ready]);
         loop {
             let round = tokio::select! {
-                round = agent.next(&session.stop, |error| eprintln!("veth: {name}: {error}; trying again")) => round,
+                round = agent.next(&session.stop, |error| {
+                    complain(&format!("{name}: {error}; trying again"));
+                }) => round,
                 () = stopped(session) => break,
             };
             match round {
                 Ok(done) if done.is_unchanged() => {}
                 Ok(done) => tell(session, &name, done, agent.stats(), "followed a change")?,
                 Err(SyncError::Absent(_)) => {
-                    eprintln!("veth: fabric {name} is gone; nothing is left to do");
+                    complain(&format!("fabric {name} is gone; nothing is left to do"));
                     break;
                 }
-                Err(SyncError::Interrupted) => break,
+                Err(error) if error.is_interrupted() => break,
+                Err(SyncError::Replaced(_)) if datapath::read_meta(name.as_str())?.is_none() => {
+                    complain(&format!(
+                        "fabric {name} has no datapath any more; nothing is left to do"
+                    ));
+                    break;
+                }
+                Err(SyncError::Replaced(_)) => {
+                    let (anew, first) = Agent::start(&name, hook, &session.stop)?;
+                    agent = anew;
+                    tell(session, &name, first, agent.stats(), "took over a new datapath")?;
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -83,6 +96,6 @@ fn tell(
 /// Tells the service manager, if there is one.
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        eprintln!("veth: notify the service manager: {error}");
+        complain(&format!("notify the service manager: {error}"));
     }
 }

@@ -25,7 +25,9 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // Texts that the build asks for need no privileges, no runtime and no kernel.
     match &arguments.command {
-        Command::Completions { shell } => return generate::completions(*shell),
+        Command::Completions { shell } => {
+            return session::report(generate::completions(*shell));
+        }
         Command::Man { dir } => return session::report(generate::man_pages(dir)),
         _ => {}
     }

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::{
     arguments::RunOptions,
-    session::{Session, is_terminal, print, print_json},
+    session::{Session, complain, is_terminal, print, print_json, say},
     stats::{Reader, Screen, rates_view},
     target::read_topology,
 };
@@ -53,8 +53,9 @@ pub(super) fn run(session: &Session, options: &RunOptions) -> Result<()> {
         DatapathKind::Tc => Some(fabric::hook_policy(asked)?),
     };
 
-    let mut teardown = Teardown { fabric: name.clone(), armed: true };
+    // A fabric that cannot be made takes itself back; only one that is there is ours to remove.
     session.with_progress(|control| fabric::up(&topology, asked, control))?;
+    let mut teardown = Teardown { fabric: name.clone(), armed: true };
     let demo = || -> Result<Summary> {
         let client = Talker::open(&client)?;
         let server = Talker::open(&server)?;
@@ -90,7 +91,7 @@ impl Drop for Teardown {
         if self.armed
             && let Err(error) = self.run()
         {
-            eprintln!("veth: {error:#}");
+            complain(&format!("{error:#}"));
         }
     }
 }
@@ -144,7 +145,7 @@ fn demonstrate(
 ) -> Result<Summary> {
     let note = |text: &str| {
         if !session.json {
-            eprintln!("{text}");
+            say(text);
         }
     };
     note(&format!(

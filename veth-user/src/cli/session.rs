@@ -21,7 +21,7 @@ use crate::{
     plan::Step,
     privilege::{self, Capability},
     sync::SyncError,
-    topology::Problems,
+    topology::{NameError, Problems},
 };
 
 /// How long an operation may take before it shows how far it is.
@@ -44,10 +44,13 @@ struct Unprivileged(Vec<Capability>);
 
 /// The topology file is wrong.
 #[derive(Debug, thiserror::Error)]
-#[error("{path}:\n{problems}")]
-pub(super) struct BadFile {
-    pub(super) path: String,
-    pub(super) problems: Problems,
+pub(super) enum BadFile {
+    /// It cannot be read.
+    #[error("read {path}: {source}")]
+    Unreadable { path: String, source: io::Error },
+    /// What it says makes no topology.
+    #[error("{path}:\n{problems}")]
+    Wrong { path: String, problems: Problems },
 }
 
 /// Something that was found wrong and was already told in full.
@@ -158,11 +161,30 @@ pub(super) fn report(result: Result<()>) -> ExitCode {
     let Err(error) = result else {
         return ExitCode::SUCCESS;
     };
-    let code = exit_code(&error);
     if !error.is::<Told>() && !error.is::<ReaderGone>() {
-        eprintln!("veth: {error:#}");
+        complain(&causes(&error));
     }
-    ExitCode::from(code)
+    ExitCode::from(exit_code(&error))
+}
+
+/// Says something on stderr. Nobody may be there to hear it, which is no reason to fail.
+pub(super) fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "veth: {text}");
+}
+
+/// Says on stderr what is going on.
+pub(super) fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// The error and its causes on one line. Most errors tell their cause themselves; it is not told
+/// again.
+fn causes(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .map(ToString::to_string)
+        .reduce(|text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") })
+        .unwrap_or_default()
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
@@ -177,7 +199,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         if cause.is::<ReaderGone>() {
             return 0;
         }
-        if cause.is::<BadFile>() {
+        if cause.is::<BadFile>() || cause.is::<NameError>() {
             code = WRONG_INPUT;
         }
         if cause.is::<Unprivileged>() || is_unable(cause) {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use terminal_size::{Height, terminal_size};
+use terminal_size::{Height, Width, terminal_size};
 
 use super::{
     arguments::StatsOptions,
@@ -108,6 +108,12 @@ pub(super) fn rates_view(rates: &[PortRates]) -> String {
     format!("{}and {more} ports with less\n", report::rates_table(&busiest))
 }
 
+/// How many rows of the terminal a line takes.
+fn rows(line: &str) -> usize {
+    let width = terminal_size().map_or(usize::MAX, |(Width(columns), _)| usize::from(columns));
+    line.chars().count().div_ceil(width.max(1)).max(1)
+}
+
 /// A part of the terminal that is drawn again and again; elsewhere, text after text.
 #[derive(Default)]
 pub(super) struct Screen {
@@ -121,7 +127,7 @@ impl Screen {
                 0 => String::new(),
                 lines => format!("\x1b[{lines}A\x1b[J"),
             };
-            self.lines = text.lines().count();
+            self.lines = text.lines().map(rows).sum();
             print(&format!("{up}{text}"))
         } else {
             print(&format!("{text}\n"))

@@ -12,9 +12,10 @@ use crate::{
 
 /// Reads and checks a topology file.
 pub(super) fn read_topology(path: &Path) -> Result<Topology> {
-    let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-    Topology::parse(&text)
-        .map_err(|problems| BadFile { path: path.display().to_string(), problems }.into())
+    let name = path.display().to_string();
+    let text = fs::read_to_string(path)
+        .map_err(|source| BadFile::Unreadable { path: name.clone(), source })?;
+    Topology::parse(&text).map_err(|problems| BadFile::Wrong { path: name, problems }.into())
 }
 
 /// A fabric that was named in one way or the other.

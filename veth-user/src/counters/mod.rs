@@ -118,7 +118,14 @@ fn port_rates(name: &str, added: &PortCounters, seconds: f64) -> PortRates {
 }
 
 /// Serializes every verdict by name, zeros included, in the order of their numbers.
-fn every_verdict<S: Serializer>(counters: &PortCounters, serializer: S) -> Result<S::Ok, S::Error> {
+///
+/// # Errors
+///
+/// Those of the serializer.
+pub fn every_verdict<S: Serializer>(
+    counters: &PortCounters,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     struct Fields {
         frames: u64,
@@ -147,7 +154,8 @@ mod tests {
         counters
     }
 
-    fn snapshot(seconds: u64, counters: PortCounters) -> Snapshot {
+    fn snapshot(seconds: u64, counters: &PortCounters) -> Snapshot {
+        let counters = *counters;
         let port = PortSample { name: "red".into(), ifindex: 5, netns: None, counters };
         Snapshot {
             fabric: "lab".into(),
@@ -159,35 +167,35 @@ mod tests {
 
     #[test]
     fn rates_are_differences_over_time() {
-        let rates = rates(&snapshot(10, counters(100, 0)), &snapshot(12, counters(160, 20)));
+        let rates = rates(&snapshot(10, &counters(100, 0)), &snapshot(12, &counters(160, 20)));
         assert_eq!(rates[0].frames_per_second, 40.0);
-        assert_eq!(rates[0].bytes_per_second, (6000.0 + 840.0) / 2.0);
+        assert_eq!(rates[0].bytes_per_second, 3420.0);
         assert_eq!(rates[0].fast_share, Some(0.75));
         assert_eq!(rates[0].others, [(Verdict::Broadcast, 10.0)]);
     }
 
     #[test]
     fn port_that_started_anew_counts_from_zero() {
-        let rates = rates(&snapshot(0, counters(100, 100)), &snapshot(1, counters(7, 0)));
+        let rates = rates(&snapshot(0, &counters(100, 100)), &snapshot(1, &counters(7, 0)));
         assert_eq!(rates[0].frames_per_second, 7.0);
     }
 
     #[test]
     fn quiet_port_has_no_share() {
-        let rates = rates(&snapshot(0, counters(5, 5)), &snapshot(1, counters(5, 5)));
+        let rates = rates(&snapshot(0, &counters(5, 5)), &snapshot(1, &counters(5, 5)));
         assert_eq!(rates[0].fast_share, None);
         assert!(rates[0].others.is_empty());
     }
 
     #[test]
     fn no_time_between_snapshots_makes_no_infinite_rate() {
-        let rates = rates(&snapshot(1, counters(0, 0)), &snapshot(1, counters(5, 0)));
+        let rates = rates(&snapshot(1, &counters(0, 0)), &snapshot(1, &counters(5, 0)));
         assert_eq!(rates[0].frames_per_second, 0.0);
     }
 
     #[test]
     fn json_has_every_verdict_in_the_order_of_their_numbers() {
-        let text = serde_json::to_string(&snapshot(0, counters(2, 1))).expect("plain data");
+        let text = serde_json::to_string(&snapshot(0, &counters(2, 1))).expect("plain data");
         let value: serde_json::Value = serde_json::from_str(&text).expect("is JSON");
         let verdicts = value["ports"][0]["verdicts"].as_object().expect("is a map");
         assert_eq!(verdicts.len(), Verdict::ALL.len());

@@ -3,22 +3,33 @@
 use std::{fmt, io, mem, path::Path};
 
 use aya::programs::{
-    LinkOrder, SchedClassifier, TcAttachType,
+    Link, LinkOrder, ProgramError, SchedClassifier, TcAttachType,
     links::{FdLink, PinnedLink},
-    tc::{
-        NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact,
-        qdisc_detach_program,
-    },
+    tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact},
 };
 use nix::errno::Errno;
 use veth_common::{Ifindex, names};
 
 use super::{BpffsError, DatapathError, bpffs};
 
-/// Place of our filter among those of a clsact qdisc: first, and at a fixed handle, so that it
-/// can be found and replaced.
-const FILTER: NlOptions =
-    NlOptions { priority: 1, handle: TcHandle::new(0, 0x7665), classid: None };
+/// Where our filter stands among those of a clsact qdisc, which is also how it is told from
+/// filters of others.
+pub const FILTER: FilterPlace =
+    FilterPlace { priority: 1, handle: 0x7665, name: names::TC_INGRESS };
+
+/// The place of a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FilterPlace {
+    /// Lower ones come first.
+    pub priority: u16,
+    /// Its handle in that priority.
+    pub handle: u16,
+    /// Its name.
+    pub name: &'static str,
+}
+
+const OPTIONS: NlOptions =
+    NlOptions { priority: FILTER.priority, handle: TcHandle::new(0, FILTER.handle), classid: None };
 
 /// Where in the kernel the program hangs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -84,12 +95,13 @@ pub(super) fn attach_tcx(
             drop(program.take_link(id)?);
             Ok(())
         };
-        update()
-            .map_err(|source| attach_failed(port, Hook::Tcx, io::Error::other(source).into()))?;
+        update().map_err(|source| {
+            attach_failed("attach", port, Hook::Tcx, io::Error::other(source).into())
+        })?;
         return Ok(Attached::Replaced);
     }
     bpffs::unpin(pin)?;
-    let failed = |source| attach_failed(port, Hook::Tcx, source);
+    let failed = |source| attach_failed("attach", port, Hook::Tcx, source);
     let order = TcAttachOptions::TcxOrder(LinkOrder::first());
     let id =
         program.attach_with_options(port.name, TcAttachType::Ingress, order).map_err(failed)?;
@@ -111,23 +123,16 @@ pub(super) fn attach_clsact(
     port: PortDevice<'_>,
     present: Option<u32>,
 ) -> Result<Attached, DatapathError> {
-    let failed = |source| attach_failed(port, Hook::Clsact, source);
+    let failed = |source| attach_failed("attach", port, Hook::Clsact, source);
     let (id, attached) = match present {
         Some(present) if present == program_id => return Ok(Attached::Adopted),
         Some(_) => {
-            let link = SchedClassifierLink::attached(
-                port.name,
-                TcAttachType::Ingress,
-                FILTER.priority,
-                FILTER.handle,
-                FILTER.classid,
-            )
-            .map_err(|error| failed(error.into()))?;
+            let link = present_filter(port.name).map_err(|error| failed(error.into()))?;
             (program.attach_to_link(link).map_err(failed)?, Attached::Replaced)
         }
         None => {
             ensure_clsact(port.name)?;
-            let options = TcAttachOptions::Netlink(FILTER);
+            let options = TcAttachOptions::Netlink(OPTIONS);
             let id = program
                 .attach_with_options(port.name, TcAttachType::Ingress, options)
                 .map_err(failed)?;
@@ -145,13 +150,20 @@ pub(super) fn attach_clsact(
 ///
 /// When it is there and cannot be removed.
 pub fn detach_clsact(port: PortDevice<'_>) -> Result<(), DatapathError> {
-    match qdisc_detach_program(port.name, TcAttachType::Ingress, names::TC_INGRESS) {
-        Err(source) if !is_absent(&source) => Err(DatapathError::Filter {
-            action: format!("remove the filter from {}", port.name),
-            source,
-        }),
+    let failed = |source| attach_failed("detach", port, Hook::Clsact, source);
+    let detached = present_filter(port.name)
+        .map_err(|error| TcError::IoError(error).into())
+        .and_then(Link::detach);
+    match detached {
+        Err(error) if !is_absent(&error) => Err(failed(error)),
         _ => Ok(()),
     }
+}
+
+/// Our filter on `device`, which is taken to be there.
+fn present_filter(device: &str) -> io::Result<SchedClassifierLink> {
+    let NlOptions { priority, handle, classid } = OPTIONS;
+    SchedClassifierLink::attached(device, TcAttachType::Ingress, priority, handle, classid)
 }
 
 struct LiveLink {
@@ -176,7 +188,7 @@ fn live_link(port: PortDevice<'_>, pin: &Path) -> Result<Option<LiveLink>, Datap
     let link: FdLink = PinnedLink::from_pin(pin).map_err(failed)?.into();
     let program_id = link.info().map_err(failed)?.program_id();
     let (_, programs) = SchedClassifier::query_tcx(port.name, TcAttachType::Ingress)
-        .map_err(|source| attach_failed(port, Hook::Tcx, source))?;
+        .map_err(|source| attach_failed("attach", port, Hook::Tcx, source))?;
     let is_live = programs.iter().any(|program| program.id() == program_id);
     Ok(is_live.then_some(LiveLink { pinned, program_id }))
 }
@@ -184,36 +196,33 @@ fn live_link(port: PortDevice<'_>, pin: &Path) -> Result<Option<LiveLink>, Datap
 fn ensure_clsact(device: &str) -> Result<(), DatapathError> {
     match qdisc_add_clsact(device) {
         Err(source) if !has_errno(&source, Errno::EEXIST) => {
-            Err(DatapathError::Filter { action: format!("add a clsact qdisc to {device}"), source })
+            Err(DatapathError::Qdisc { action: format!("add a clsact qdisc to {device}"), source })
         }
         _ => Ok(()),
     }
 }
 
 /// Whether there was nothing to detach: no filter, no qdisc, or no device any more.
-fn is_absent(error: &TcError) -> bool {
-    let gone = [Errno::ENOENT, Errno::ENODEV, Errno::EINVAL];
-    gone.into_iter().any(|errno| has_errno(error, errno))
-        || matches!(error, TcError::IoError(error) if error.kind() == io::ErrorKind::NotFound)
+fn is_absent(error: &ProgramError) -> bool {
+    [Errno::ENOENT, Errno::ENODEV, Errno::EINVAL].into_iter().any(|it| has_errno(error, it))
 }
 
-fn has_errno(error: &TcError, errno: Errno) -> bool {
-    std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source()).any(
-        |cause| {
-            cause
-                .downcast_ref::<io::Error>()
-                .is_some_and(|error| error.raw_os_error() == Some(errno as i32))
-        },
-    )
+fn has_errno(error: &(dyn std::error::Error + 'static), errno: Errno) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.raw_os_error() == Some(errno as i32))
+    })
 }
 
 fn attach_failed(
+    verb: &str,
     port: PortDevice<'_>,
     hook: Hook,
-    source: aya::programs::ProgramError,
+    source: ProgramError,
 ) -> DatapathError {
     DatapathError::Program {
-        action: format!("attach {} to {} ({hook})", names::TC_INGRESS, port.name),
+        action: format!("{verb} {} ({hook} at {})", names::TC_INGRESS, port.name),
         source: Box::new(source),
     }
 }

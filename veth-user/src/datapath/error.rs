@@ -39,6 +39,15 @@ pub enum DatapathError {
         /// Its layout version.
         abi: u32,
     },
+    /// The pins are of a fabric of the same name in another network namespace.
+    #[error(
+        "the pins of fabric {fabric} belong to a fabric of that name in another network \
+         namespace; take that one down there, or choose another name"
+    )]
+    Elsewhere {
+        /// The fabric.
+        fabric: String,
+    },
     /// A map operation failed.
     #[error("{action}: {}", chain(.source))]
     Map {
@@ -73,9 +82,9 @@ pub enum DatapathError {
         /// Why it failed.
         source: LinkError,
     },
-    /// A clsact filter operation failed.
+    /// A clsact qdisc cannot be made.
     #[error("{action}: {}", chain(.source))]
-    Filter {
+    Qdisc {
         /// What was attempted.
         action: String,
         /// Why it failed.

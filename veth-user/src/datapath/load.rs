@@ -1,6 +1,9 @@
 //! Loading the object, or taking over what is pinned.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use aya::{
     Ebpf, EbpfLoader,
@@ -8,7 +11,7 @@ use aya::{
     programs::{ProgramInfo, SchedClassifier},
 };
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
-use veth_common::{ABI_VERSION, Ifindex, Meta, names};
+use veth_common::{ABI_VERSION, Ifindex, Mac, Meta, names};
 
 use super::{
     Attached, CounterMap, DatapathError, Hook, PortDevice, RELEASE, TC_OBJECT, TableMaps,
@@ -37,6 +40,7 @@ pub enum ProgramSource {
 /// The datapath of a fabric, loaded and pinned, ready to be attached.
 pub struct Datapath {
     dir: PathBuf,
+    netns_inode: u64,
     program: Program,
     program_id: u32,
     source: ProgramSource,
@@ -66,15 +70,18 @@ impl Datapath {
     ///
     /// # Errors
     ///
-    /// When the object or the pins cannot be loaded, or the pins are of a release that this one
-    /// cannot read.
-    pub fn load(fabric: &str) -> Result<Self, DatapathError> {
+    /// When the object or the pins cannot be loaded, the pins are of a release that this one
+    /// cannot read, or of a fabric in another network namespace than that of `netns_inode`.
+    pub fn load(fabric: &str, netns_inode: u64) -> Result<Self, DatapathError> {
         let dir = dir_of(fabric);
         bpffs::create_dir(&dir.join(LINKS))?;
         lift_memory_limit();
 
         let pinned = pinned_meta(&dir)?.filter(|meta| *meta != Meta::default());
         match pinned {
+            Some(meta) if meta.abi == ABI_VERSION && meta.netns_inode != netns_inode => {
+                return Err(DatapathError::Elsewhere { fabric: fabric.to_owned() });
+            }
             Some(meta) if meta.abi == ABI_VERSION => {}
             Some(meta) if meta.abi > ABI_VERSION => {
                 return Err(DatapathError::TooNew {
@@ -118,7 +125,21 @@ impl Datapath {
             Some(_) => (Program::Loaded(object), fresh.id(), ProgramSource::Upgraded),
             None => (Program::Loaded(object), fresh.id(), ProgramSource::Loaded),
         };
-        Ok(Self { dir, program, program_id: id, source, tables, counters, meta })
+        Ok(Self { dir, netns_inode, program, program_id: id, source, tables, counters, meta })
+    }
+
+    /// Whether the pins are this datapath's: always until it is [committed](Self::commit), and
+    /// afterwards for as long as nobody takes it down or puts another in its place.
+    ///
+    /// # Errors
+    ///
+    /// When the pinned program cannot be examined.
+    pub fn is_current(&self) -> Result<bool, DatapathError> {
+        if matches!(self.source, ProgramSource::Loaded | ProgramSource::Upgraded) {
+            return Ok(true);
+        }
+        let pin = self.dir.join(names::TC_INGRESS);
+        Ok(pin.exists() && open_program(&pin)?.1.id() == self.program_id)
     }
 
     /// Where the program comes from.
@@ -227,7 +248,7 @@ impl Datapath {
                 source,
             })?;
             self.source = ProgramSource::Adopted;
-            let meta = Meta { abi: ABI_VERSION, release: RELEASE };
+            let meta = Meta { abi: ABI_VERSION, release: RELEASE, netns_inode: self.netns_inode };
             self.meta.set(0, meta, 0).map_err(|source| DatapathError::Map {
                 action: "write the identity map".into(),
                 source,
@@ -259,6 +280,26 @@ pub fn read_meta(fabric: &str) -> Result<Option<Meta>, DatapathError> {
 pub fn pinned_program(fabric: &str) -> Result<Option<u32>, DatapathError> {
     let pin = dir_of(fabric).join(names::TC_INGRESS);
     if pin.exists() { open_program(&pin).map(|(_, info)| Some(info.id())) } else { Ok(None) }
+}
+
+/// The stations that the pinned maps of `fabric` have as targets; none without pins.
+///
+/// # Errors
+///
+/// When the pins are there and cannot be read (`CAP_BPF`).
+pub fn pinned_stations(fabric: &str) -> Result<BTreeMap<Mac, Ifindex>, DatapathError> {
+    let dir = dir_of(fabric);
+    let (ports, fdb) = (dir.join(names::MAP_PORTS), dir.join(names::MAP_FDB));
+    if !ports.exists() || !fdb.exists() {
+        return Ok(BTreeMap::new());
+    }
+    let open = |path: &Path| {
+        MapData::from_pin(path).and_then(Map::from_map_data).map_err(|source| DatapathError::Map {
+            action: format!("open {}", path.display()),
+            source,
+        })
+    };
+    Ok(TableMaps::new(open(&ports)?, open(&fdb)?)?.read()?.stations)
 }
 
 fn pinned_meta(dir: &Path) -> Result<Option<Meta>, DatapathError> {

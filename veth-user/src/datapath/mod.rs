@@ -22,12 +22,12 @@ mod log;
 mod object;
 mod tables;
 
-pub use attach::{Attached, Hook, PortDevice, detach_clsact};
+pub use attach::{Attached, FILTER, FilterPlace, Hook, PortDevice, detach_clsact};
 pub use bpffs::{BpffsError, dir_of, fabrics, remove_dir};
 pub use counters::CounterMap;
 pub use error::DatapathError;
 pub use features::{Unsupported, supported_hook};
-pub use load::{Datapath, ProgramSource, has_link, pinned_program, read_meta};
+pub use load::{Datapath, ProgramSource, has_link, pinned_program, pinned_stations, read_meta};
 #[cfg(feature = "ebpf-log")]
 pub use log::print_records;
 pub use object::{RELEASE, TC_OBJECT, release_text};

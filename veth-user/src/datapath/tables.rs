@@ -7,7 +7,7 @@ use aya::{
     maps::{HashMap, Map, MapData, MapError},
 };
 use nix::errno::Errno;
-use veth_common::{FdbEntry, Ifindex, MacKey, PortEntry, names};
+use veth_common::{FdbEntry, FdbFlags, Ifindex, MacKey, PortEntry, names};
 
 use super::DatapathError;
 use crate::forwarding::Tables;
@@ -52,6 +52,27 @@ impl TableMaps {
         })
     }
 
+    /// What the maps hold. The stations are those that were targets.
+    ///
+    /// # Errors
+    ///
+    /// When a map cannot be read.
+    pub fn read(&self) -> Result<Tables, DatapathError> {
+        let ports: Result<_, _> = self.ports.iter().collect();
+        let entries: Vec<FdbEntry> = self
+            .fdb
+            .iter()
+            .map(|entry| entry.map(|(_, value)| value))
+            .collect::<Result<_, _>>()
+            .map_err(failed(names::MAP_FDB, "read"))?;
+        let targets = entries.iter().filter(|entry| entry.flags.contains(FdbFlags::TARGET));
+        Ok(Tables {
+            ports: ports.map_err(failed(names::MAP_PORTS, "read"))?,
+            stations: targets.map(|entry| (entry.key.mac(), entry.port)).collect(),
+            fdb: entries.into_iter().map(|entry| (entry.key.mac(), entry)).collect(),
+        })
+    }
+
     /// Brings the maps to `tables`, and says how much that took.
     ///
     /// In every moment in between, an entry of the maps is right by the old or by the new
@@ -85,7 +106,8 @@ where
     let mut changes = Changes::default();
     for key in present.into_iter().filter(|key| !wanted.contains_key(key)) {
         match map.remove(&key) {
-            Ok(()) | Err(MapError::KeyNotFound) => changes.removed += 1,
+            Ok(()) => changes.removed += 1,
+            Err(MapError::KeyNotFound) => {}
             Err(source) => return Err(failed(name, "remove an entry from")(source)),
         }
     }

@@ -1,6 +1,10 @@
 //! Carrying out the steps of a plan, and taking them back.
 
-use std::{collections::HashMap, os::fd::AsFd as _};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::RangeInclusive,
+    os::fd::AsFd as _,
+};
 
 use veth_common::Ifindex;
 
@@ -10,11 +14,12 @@ use crate::{
     netns::{self, Named, Netns},
     plan::{self, BridgeState, Mark, Observed, PEER_NAME, PortPresence, Step},
     topology::{FabricName, NetnsName},
+    view::Address,
 };
 
-/// The group of links that are about to be deleted: "veth", out of the way of groups that people
-/// use, which are small numbers or names for them.
-const DOOMED: u32 = 0x7665_7468;
+/// Groups of links that are about to be deleted: out of the way of groups that people use, which
+/// are small numbers or names for them.
+const DOOMED: RangeInclusive<u32> = 0x7665_0000..=0x7665_ffff;
 
 /// Carries out steps. It knows the indexes of what was observed and of what it made itself.
 pub(super) struct Executor<'a> {
@@ -188,18 +193,16 @@ impl<'a> Executor<'a> {
                 let peer = inside.peer()?;
                 inside.netlink.add_address(peer, *address)?;
             }
-            Step::RemoveAddress(name, address) => {
-                let inside = self.enter(name)?;
-                let peer = inside.peer()?;
-                gone_is_fine(inside.netlink.delete_address(peer, *address))?;
-            }
+            Step::RemoveAddress(name, address) => self.enter(name)?.remove_address(*address)?,
         }
         Ok(())
     }
 
     /// Makes a namespace that is marked and has `lo` up before it has a name.
     fn create_netns(&mut self, name: &NetnsName) -> Result<(), FabricError> {
-        let mark = Mark::Netns { fabric: self.fabric.as_str(), netns: name.as_str() }.to_string();
+        let host = netns::current_inode()?;
+        let mark =
+            Mark::Netns { fabric: self.fabric.as_str(), netns: name.as_str(), host }.to_string();
         let prepare = || {
             let mut netlink = Netlink::open()?;
             netlink.change_link(Ifindex(1), &LinkChange { alias: Some(&mark), ..raised() })?;
@@ -213,24 +216,51 @@ impl<'a> Executor<'a> {
     /// Deletes pairs, all in one request: they are put into a group of their own first.
     fn delete_pairs(&mut self, names: &[NetnsName]) -> Result<(), FabricError> {
         self.inside.take_if(|inside| names.contains(&inside.name));
-        let mut doomed = false;
+        let mut doomed = Vec::new();
         for name in names {
             let port = match self.ports.remove(name) {
                 Some(port) => Some(port),
                 None => find(self.host, name.as_str())?,
             };
-            let Some(port) = port else { continue };
-            let change = LinkChange { group: Some(DOOMED), ..LinkChange::default() };
+            doomed.extend(port);
+        }
+        if let [one] = doomed.as_slice() {
+            return Ok(gone_is_fine(self.host.delete_link(*one))?);
+        }
+        // A process that was killed here left its links in a group, and some of them may be in use
+        // again: only a group that nothing is in will do.
+        let taken: HashSet<u32> = self.host.links()?.iter().map(|link| link.group).collect();
+        let free = DOOMED.into_iter().find(|group| !taken.contains(group));
+        let group = free.unwrap_or(*DOOMED.start());
+        let mut grouped = Vec::new();
+        for port in doomed {
+            let change = LinkChange { group: Some(group), ..LinkChange::default() };
             match self.host.change_link(port, &change) {
-                Ok(()) => doomed = true,
+                Ok(()) => grouped.push(port),
                 Err(error) if error.is_not_found() => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    self.ungroup(&grouped);
+                    return Err(error.into());
+                }
             }
         }
-        if doomed {
-            gone_is_fine(self.host.delete_group(DOOMED))?;
+        if grouped.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = gone_is_fine(self.host.delete_group(group)) {
+            self.ungroup(&grouped);
+            return Err(error.into());
         }
         Ok(())
+    }
+
+    /// Puts links back into the group that everything is in. The failure that led here is told;
+    /// another one would add nothing.
+    fn ungroup(&mut self, ports: &[Ifindex]) {
+        let change = LinkChange { group: Some(0), ..LinkChange::default() };
+        for port in ports {
+            let _ = self.host.change_link(*port, &change);
+        }
     }
 
     fn bridge(&mut self) -> Result<Ifindex, FabricError> {
@@ -272,6 +302,18 @@ impl Inside {
             .ok_or_else(|| FabricError::Vanished(format!("{PEER_NAME} in {}", self.name)))?;
         self.peer = Some(peer);
         Ok(peer)
+    }
+
+    fn remove_address(&mut self, address: Address) -> Result<(), FabricError> {
+        let peer = self.peer()?;
+        let before = self.netlink.addresses(peer)?;
+        gone_is_fine(self.netlink.delete_address(peer, address))?;
+        // With the first IPv4 address of a subnet the kernel drops the others of it.
+        let after = self.netlink.addresses(peer)?;
+        for lost in before.iter().filter(|it| **it != address && !after.contains(it)) {
+            self.netlink.add_address(peer, *lost)?;
+        }
+        Ok(())
     }
 
     fn change_peer(&mut self, change: &LinkChange<'_>) -> Result<(), FabricError> {

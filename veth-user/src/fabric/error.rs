@@ -1,8 +1,8 @@
 //! What can go wrong with a fabric.
 
 use crate::{
-    datapath::DatapathError, netlink::NetlinkError, netns::NetnsError, plan::Conflicts,
-    sync::SyncError,
+    datapath::DatapathError, lock::LockError, netlink::NetlinkError, netns::NetnsError,
+    plan::Conflicts, sync::SyncError,
 };
 
 /// An operation on a fabric that failed.
@@ -17,6 +17,9 @@ pub enum FabricError {
     /// The datapath.
     #[error(transparent)]
     Datapath(#[from] DatapathError),
+    /// Another process is at work.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// Keeping the datapath true.
     #[error(transparent)]
     Sync(#[from] SyncError),
@@ -75,7 +78,8 @@ impl FabricError {
     /// Whether somebody asked to stop.
     pub fn is_interrupted(&self) -> bool {
         match self {
-            Self::Interrupted | Self::Sync(SyncError::Interrupted) => true,
+            Self::Interrupted | Self::Lock(LockError::Interrupted) => true,
+            Self::Sync(error) => error.is_interrupted(),
             Self::Undone { cause } | Self::UndoFailed { cause, .. } => cause.is_interrupted(),
             Self::Step { source, .. } => source.is_interrupted(),
             _ => false,

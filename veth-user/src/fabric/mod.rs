@@ -11,7 +11,7 @@ mod status;
 
 use std::collections::HashSet;
 
-use veth_common::{Ifindex, names};
+use veth_common::Ifindex;
 
 pub use error::FabricError;
 pub use status::{
@@ -21,9 +21,11 @@ pub use status::{
 use crate::{
     Stop,
     datapath::{self, Hook},
+    lock::FabricLock,
     netlink::Netlink,
-    plan::{BridgeState, Conflicts, Observed, PortPresence, Step, plan, plan_removal},
-    sync::{HookPolicy, Reconciled, Reconciler, SyncError},
+    netns,
+    plan::{BridgeState, Conflicts, PortPresence, Step, plan, plan_removal},
+    sync::{HookPolicy, Reconciled, Reconciler, SyncError, our_program},
     topology::{DatapathKind, FabricName, NetnsName, Topology},
     view::{Link, LinkKind},
 };
@@ -65,33 +67,63 @@ pub fn up(
     hook: Option<Hook>,
     control: &mut Control<'_>,
 ) -> Result<Raised, FabricError> {
+    let fabric = topology.name();
+    let _lock = FabricLock::acquire(fabric.as_str(), control.stop)?;
     let mut host = Netlink::open()?;
-    let wanted: Vec<NetnsName> =
-        topology.namespaces().iter().map(|namespace| namespace.name().clone()).collect();
-    let observed = observe::observe(&mut host, topology.name(), &wanted, Depth::Everything)?;
-    let steps = plan(topology, &observed)?;
+    let observed = observe::observe(&mut host, fabric, &names_of(topology), Depth::Everything)?;
+    let plan = plan(topology, &observed)?;
     // Before anything is made: a datapath that this kernel cannot have is no reason to start.
-    let hook = match (topology.datapath(), hook) {
-        (DatapathKind::None, _) => None,
-        (DatapathKind::Tc, hook) => Some(hook_policy(hook)?),
+    let hook = match topology.datapath() {
+        DatapathKind::None => None,
+        DatapathKind::Tc => Some(hook_policy(hook)?),
     };
+    let had_datapath = has_datapath(fabric)?;
 
-    let mut executor = Executor::new(&mut host, topology.name(), &observed);
-    executor.run(&steps, control)?;
-    let raised = match hook {
-        Some(hook) => Reconciler::start(topology.name(), hook)
-            .and_then(|mut reconciler| reconciler.reconcile(control.stop))
-            .map(Some)
+    let mut executor = Executor::new(&mut host, fabric, &observed);
+    executor.run(&plan.build, control)?;
+    let attached = match hook {
+        Some(hook) => Reconciler::start(fabric, hook)
+            .and_then(|mut reconciler| {
+                reconciler.reconcile(control.stop).map(|done| Some((reconciler, done)))
+            })
             .map_err(FabricError::from),
-        None => detach(topology.name()).map(|()| None),
+        None => detach_locked(fabric).map(|()| None),
     };
-    raised.map(|datapath| Raised { steps: steps.clone(), datapath }).map_err(|cause| {
-        let undone = executor.undo(&steps);
-        if matches!(observed.bridge, BridgeState::Absent) {
-            let _ = datapath::remove_dir(&datapath::dir_of(topology.name().as_str()));
+    let attached = match attached {
+        Ok(attached) => attached,
+        Err(cause) => {
+            let mut undone = executor.undo(&plan.build);
+            if !had_datapath {
+                undone.extend(detach_locked(fabric).err());
+            }
+            return Err(cause.after_undo(undone));
         }
-        cause.after_undo(undone)
-    })
+    };
+    let steps = plan.steps().cloned().collect();
+    // What could still fail now fails without a way back, but everything wanted is there.
+    executor.run_all(&plan.clear, control)?;
+    let Some((mut reconciler, mut done)) = attached else {
+        return Ok(Raised { steps, datapath: None });
+    };
+    if !plan.clear.is_empty() {
+        done.detached += reconciler.reconcile(control.stop)?.detached;
+    }
+    Ok(Raised { steps, datapath: Some(done) })
+}
+
+fn names_of(topology: &Topology) -> Vec<NetnsName> {
+    topology.namespaces().iter().map(|namespace| namespace.name().clone()).collect()
+}
+
+/// Whether `fabric` has pins, and they are not those of another network namespace.
+fn has_datapath(fabric: &FabricName) -> Result<bool, FabricError> {
+    if !datapath::dir_of(fabric.as_str()).exists() {
+        return Ok(false);
+    }
+    let here = netns::current_inode()?;
+    let meta = datapath::read_meta(fabric.as_str())?;
+    // What was left unfinished says nothing yet.
+    Ok(meta.is_none_or(|meta| meta.abi == 0 || meta.netns_inode == here))
 }
 
 /// The policy for a hook that was asked for, or for none in particular.
@@ -121,9 +153,10 @@ pub struct Lowered {
 ///
 /// What could not be removed, all of it.
 pub fn down(fabric: &FabricName, control: &mut Control<'_>) -> Result<Lowered, FabricError> {
+    let _lock = FabricLock::acquire(fabric.as_str(), control.stop)?;
     let mut host = Netlink::open()?;
     let observed = observe::observe(&mut host, fabric, &[], Depth::Marks)?;
-    let had_datapath = datapath::dir_of(fabric.as_str()).exists();
+    let had_datapath = has_datapath(fabric)?;
     let steps = plan_removal(&observed);
     // Our own ports take the program with them. Detaching them one by one would make the kernel
     // wait for its readers as often; ports of others, though, stay.
@@ -135,12 +168,10 @@ pub fn down(fabric: &FabricName, control: &mut Control<'_>) -> Result<Lowered, F
             PortPresence::Absent | PortPresence::Foreign(_) => None,
         })
         .collect();
-    if had_datapath {
-        detach_filters(&mut host, fabric, |link| !ours.contains(&link.ifindex))?;
-    }
+    detach_filters(&mut host, fabric, |link| !ours.contains(&link.ifindex))?;
     let mut executor = Executor::new(&mut host, fabric, &observed);
     let removed = executor.run_all(&steps, control);
-    if !removed.as_ref().is_err_and(FabricError::is_interrupted) {
+    if had_datapath && !removed.as_ref().is_err_and(FabricError::is_interrupted) {
         datapath::remove_dir(&datapath::dir_of(fabric.as_str()))
             .map_err(datapath::DatapathError::from)?;
     }
@@ -174,11 +205,23 @@ pub fn require_datapath(fabric: &FabricName) -> Result<(), FabricError> {
 /// When the kernel cannot be asked, or something that is not ours is in the way.
 pub fn missing(topology: &Topology) -> Result<Vec<Step>, FabricError> {
     let mut host = Netlink::open()?;
-    let wanted: Vec<NetnsName> =
-        topology.namespaces().iter().map(|namespace| namespace.name().clone()).collect();
-    let observed: Observed =
-        observe::observe(&mut host, topology.name(), &wanted, Depth::Everything)?;
-    Ok(plan(topology, &observed)?)
+    let wanted = names_of(topology);
+    let observed = observe::observe(&mut host, topology.name(), &wanted, Depth::Everything)?;
+    Ok(plan(topology, &observed)?.steps().cloned().collect())
+}
+
+/// Attaches the datapath of a fabric that is up, and makes it true.
+///
+/// # Errors
+///
+/// When there is no such fabric, or the kernel refuses something.
+pub fn attach(
+    fabric: &FabricName,
+    hook: HookPolicy,
+    stop: &Stop,
+) -> Result<Reconciled, FabricError> {
+    let _lock = FabricLock::acquire(fabric.as_str(), stop)?;
+    Ok(Reconciler::start(fabric, hook)?.reconcile(stop)?)
 }
 
 /// Detaches the datapath of `fabric` and removes its pins; the bridge takes over. Having none is
@@ -186,14 +229,31 @@ pub fn missing(topology: &Topology) -> Result<Vec<Step>, FabricError> {
 ///
 /// # Errors
 ///
-/// When a filter or pin is there and cannot be removed.
-pub fn detach(fabric: &FabricName) -> Result<(), FabricError> {
-    let dir = datapath::dir_of(fabric.as_str());
-    if !dir.exists() {
-        return Ok(());
+/// When a filter or pin is there and cannot be removed, or another process is at work.
+pub fn detach(fabric: &FabricName, stop: &Stop) -> Result<(), FabricError> {
+    let _lock = FabricLock::acquire(fabric.as_str(), stop)?;
+    detach_locked(fabric)
+}
+
+fn detach_locked(fabric: &FabricName) -> Result<(), FabricError> {
+    let mut host = Netlink::open()?;
+    if !has_datapath(fabric)? {
+        return detach_filters(&mut host, fabric, |_| true);
     }
-    detach_filters(&mut Netlink::open()?, fabric, |_| true)?;
-    Ok(datapath::remove_dir(&dir).map_err(datapath::DatapathError::from)?)
+    let stations = datapath::pinned_stations(fabric.as_str())?;
+    detach_filters(&mut host, fabric, |_| true)?;
+    datapath::remove_dir(&datapath::dir_of(fabric.as_str()))
+        .map_err(datapath::DatapathError::from)?;
+    // The bridge may move them again, now that nobody relies on it.
+    for (mac, port) in stations {
+        match host.forget_station(port, mac) {
+            Err(error) if !error.is_not_found() && !error.is_unsupported() => {
+                return Err(error.into());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Removes our clsact filters from the ports of `fabric`, and from devices that were its ports,
@@ -208,10 +268,11 @@ fn detach_filters(
     let bridge = links.iter().find(|link| link.name == fabric.as_str()).map(|link| link.ifindex);
     for link in links.iter().filter(|link| link.kind == LinkKind::Veth && concerns(link)) {
         let is_port = bridge.is_some() && link.controller == bridge;
-        let filter = host.ingress_program(link.ifindex, names::TC_INGRESS)?;
+        let filter = our_program(host, link.ifindex)?;
         if filter.is_some() && (is_port || filter == program) {
             let device = datapath::PortDevice { ifindex: link.ifindex, name: &link.name };
             datapath::detach_clsact(device)?;
+            host.remove_empty_clsact(link.ifindex)?;
         }
     }
     Ok(())

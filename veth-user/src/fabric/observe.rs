@@ -36,7 +36,11 @@ pub(super) fn observe(
     depth: Depth,
 ) -> Result<Observed, FabricError> {
     let links = host.links()?;
-    let bridge = links.iter().find(|link| link.name == fabric.as_str());
+    // By its name, or by its mark when somebody renamed it.
+    let bridge = links
+        .iter()
+        .find(|link| link.name == fabric.as_str())
+        .or_else(|| links.iter().find(|link| is_marked_bridge(fabric, link)));
     let bridge = bridge.map_or(BridgeState::Absent, |link| bridge_state(fabric, link));
 
     // Wanted ones first, in their order; then what else bears our mark.
@@ -52,11 +56,12 @@ pub(super) fn observe(
     };
 
     for link in &links {
-        let Ok(name) = link.name.parse::<NetnsName>() else { continue };
-        if is_port(fabric, &name, link) {
+        if let Some(name) = port_of(fabric, link) {
             let at = place(&mut members, &name);
             members[at].port = PortPresence::Ours(link.clone());
-        } else if wanted_names.contains(&name) {
+        } else if let Ok(name) = link.name.parse::<NetnsName>()
+            && wanted_names.contains(&name)
+        {
             let at = place(&mut members, &name);
             members[at].port = PortPresence::Foreign(describe(link));
         }
@@ -76,8 +81,7 @@ fn absent(name: NetnsName) -> Member {
 }
 
 pub(super) fn bridge_state(fabric: &FabricName, link: &Link) -> BridgeState {
-    let marked = matches!(link.alias.as_deref().and_then(Mark::parse),
-        Some(Mark::Bridge { fabric: name }) if name == fabric.as_str());
+    let marked = is_marked_bridge(fabric, link);
     // Between its creation and its marking, a bridge of ours is known by its address.
     let ours = marked || link.mac == Some(fabric.bridge_mac());
     if matches!(link.kind, LinkKind::Bridge { .. }) && ours {
@@ -87,11 +91,23 @@ pub(super) fn bridge_state(fabric: &FabricName, link: &Link) -> BridgeState {
     }
 }
 
-fn is_port(fabric: &FabricName, name: &NetnsName, link: &Link) -> bool {
-    let marked = matches!(link.alias.as_deref().and_then(Mark::parse),
-        Some(Mark::Port { fabric: theirs, netns })
-            if theirs == fabric.as_str() && netns == name.as_str());
-    link.kind == LinkKind::Veth && (marked || link.mac == Some(fabric.port_mac(name)))
+fn is_marked_bridge(fabric: &FabricName, link: &Link) -> bool {
+    matches!(link.alias.as_deref().and_then(Mark::parse),
+        Some(Mark::Bridge { fabric: name }) if name == fabric.as_str())
+}
+
+/// The namespace that `link` is the port of in `fabric`, by its mark or, between its creation and
+/// its marking, by the address that follows from its name.
+fn port_of(fabric: &FabricName, link: &Link) -> Option<NetnsName> {
+    if link.kind != LinkKind::Veth {
+        return None;
+    }
+    if let Some(Mark::Port { fabric: theirs, netns }) = link.alias.as_deref().and_then(Mark::parse)
+    {
+        return netns.parse().ok().filter(|_| theirs == fabric.as_str());
+    }
+    let name = link.name.parse().ok()?;
+    (link.mac == Some(fabric.port_mac(&name))).then_some(name)
 }
 
 fn describe(link: &Link) -> String {
@@ -111,6 +127,7 @@ fn namespaces(
     fabric: &FabricName,
     depth: Depth,
 ) -> Result<Vec<(NetnsName, NetnsState)>, FabricError> {
+    let host = netns::current_inode()?;
     // Names that no topology could give are nothing of ours.
     let mut names: Vec<NetnsName> = netns::names()
         .map_err(FabricError::Names)?
@@ -124,39 +141,92 @@ fn namespaces(
         for name in chunk {
             match Netns::look_up(name.as_str())? {
                 Named::Absent => {}
-                Named::Remains(text) => states.push((name.clone(), remains(fabric, name, &text))),
+                Named::Other => states.push((name.clone(), no_namespace())),
+                Named::Remains(text) => {
+                    states.push((name.clone(), remains(fabric, host, name, &text)));
+                }
                 Named::Namespace(netns) => open.push((name, netns)),
             }
         }
         let inside = netns::visit_all(open.iter().map(|(_, netns)| netns), |netns| {
-            inspect(fabric, netns.name(), depth)
-        })?;
+            inspect(fabric, host, netns.name(), depth)
+        });
         for ((name, _), inside) in open.iter().zip(inside) {
-            states.push(((*name).clone(), inside?));
+            let state = match inside {
+                Ok(state) => state?,
+                Err(error) if error.is_permission() => return Err(error.into()),
+                // A namespace of another kind, by that name.
+                Err(_) => no_namespace(),
+            };
+            states.push(((*name).clone(), state));
         }
     }
     Ok(states)
 }
 
-fn remains(fabric: &FabricName, name: &NetnsName, text: &str) -> NetnsState {
-    let mark = Mark::Netns { fabric: fabric.as_str(), netns: name.as_str() };
-    if Mark::parse(text) == Some(mark) {
-        NetnsState::Remains
-    } else {
-        NetnsState::Foreign("there is a file of that name that is no namespace".into())
+/// The fabrics that namespaces on this machine belong to, as their marks say.
+pub(super) fn fabrics_of_namespaces() -> Result<BTreeSet<String>, FabricError> {
+    let here = netns::current_inode()?;
+    let mut fabrics = BTreeSet::new();
+    let mut take = |text: &str| {
+        if let Some(Mark::Netns { fabric, host, .. }) = Mark::parse(text)
+            && host == here
+        {
+            fabrics.insert(fabric.to_owned());
+        }
+    };
+    for chunk in netns::names().map_err(FabricError::Names)?.chunks(OPEN_AT_ONCE) {
+        let mut open = Vec::new();
+        for name in chunk {
+            match Netns::look_up(name)? {
+                Named::Absent | Named::Other => {}
+                Named::Remains(text) => take(&text),
+                Named::Namespace(netns) => open.push(netns),
+            }
+        }
+        for alias in netns::visit_all(&open, |_| Netlink::open()?.link_by_index(LOOPBACK)) {
+            // One that cannot be entered is a namespace of another kind.
+            if let Ok(Ok(Some(Link { alias: Some(alias), .. }))) = alias {
+                take(&alias);
+            }
+        }
     }
+    Ok(fabrics)
+}
+
+fn remains(fabric: &FabricName, host: u64, name: &NetnsName, text: &str) -> NetnsState {
+    let mark = Mark::Netns { fabric: fabric.as_str(), netns: name.as_str(), host };
+    if Mark::parse(text) == Some(mark) { NetnsState::Remains } else { no_namespace() }
+}
+
+fn no_namespace() -> NetnsState {
+    NetnsState::Foreign("there is a file of that name that is no network namespace".into())
 }
 
 /// Looks around in the namespace that the calling thread is in.
-fn inspect(fabric: &FabricName, name: &str, depth: Depth) -> Result<NetnsState, NetlinkError> {
+fn inspect(
+    fabric: &FabricName,
+    host: u64,
+    name: &str,
+    depth: Depth,
+) -> Result<NetnsState, NetlinkError> {
     let mut netlink = Netlink::open()?;
     let loopback = netlink.link_by_index(LOOPBACK)?;
     let alias = loopback.as_ref().and_then(|link| link.alias.as_deref());
-    let mark = Mark::Netns { fabric: fabric.as_str(), netns: name };
-    if alias.and_then(Mark::parse) != Some(mark) {
-        return Ok(NetnsState::Foreign(
-            "there is a namespace of that name that is not this fabric's".into(),
-        ));
+    let mark = Mark::Netns { fabric: fabric.as_str(), netns: name, host };
+    match alias.and_then(Mark::parse) {
+        Some(theirs) if theirs == mark => {}
+        Some(Mark::Netns { fabric, .. }) => {
+            return Ok(NetnsState::Foreign(format!(
+                "there is a namespace of that name that belongs to a fabric {fabric}, of another \
+                 name or in another network namespace"
+            )));
+        }
+        _ => {
+            return Ok(NetnsState::Foreign(
+                "there is a namespace of that name that veth did not make".into(),
+            ));
+        }
     }
     if depth == Depth::Marks {
         return Ok(NetnsState::Ours(Inside::default()));

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use veth_common::{Ifindex, PortSlot, names};
+use veth_common::{Ifindex, PortSlot};
 
 use super::{FabricError, observe};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     forwarding::{eligibility, is_hookable},
     netlink::Netlink,
     plan::{BridgeState, Mark, NetnsState, PortPresence},
-    sync::observe_bridge,
+    sync::{SyncError, observe_bridge, our_program},
     topology::FabricName,
     view::{BridgeView, Link, PortView},
 };
@@ -82,6 +82,7 @@ pub fn list() -> Result<Vec<FabricName>, FabricError> {
             names.insert(fabric.to_owned());
         }
     }
+    names.extend(observe::fabrics_of_namespaces()?);
     names.extend(datapath::fabrics().map_err(datapath::DatapathError::from)?);
     Ok(names.into_iter().filter_map(|name| name.parse().ok()).collect())
 }
@@ -96,8 +97,9 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
     let observed = observe::observe(&mut host, fabric, &[], observe::Depth::Everything)?;
     let view = observe_bridge(&mut host, fabric.as_str())?;
     let meta = datapath::read_meta(fabric.as_str())?;
-    if view.is_none() && meta.is_none() && observed.members.is_empty() {
-        return Err(crate::sync::SyncError::Absent(fabric.to_string()).into());
+    let has_pins = datapath::dir_of(fabric.as_str()).exists();
+    if view.is_none() && !has_pins && observed.members.is_empty() {
+        return Err(SyncError::Absent(fabric.to_string()).into());
     }
     let mut problems = Vec::new();
     match &observed.bridge {
@@ -106,7 +108,7 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
         BridgeState::Absent => problems.push("the bridge is missing".into()),
         BridgeState::Foreign(what) => problems.push(what.clone()),
     }
-    if meta.is_some_and(|meta| meta.abi == 0) {
+    if has_pins && meta.is_none_or(|meta| meta.abi == 0) {
         problems.push("the datapath was left unfinished; `veth up` completes it".into());
     }
 
@@ -145,16 +147,17 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
     }
 
     let mut ports = Vec::new();
-    for port in view.iter().flat_map(|view| &view.ports) {
-        let view = view.as_ref().expect("there are ports only where there is a view");
-        let status = port_status(&mut host, view, port, fabric)?;
-        if meta.is_some() && status.hook.is_none() && is_hookable(port) {
-            problems.push(format!("port {}: the program is not attached", status.name));
+    if let Some(view) = &view {
+        for port in &view.ports {
+            let status = port_status(&mut host, view, port, fabric)?;
+            if meta.is_some() && status.hook.is_none() && is_hookable(port) {
+                problems.push(format!("port {}: the program is not attached", status.name));
+            }
+            if let Some(explanation) = &status.explanation {
+                problems.push(format!("port {} is left to the bridge: {explanation}", status.name));
+            }
+            ports.push(status);
         }
-        if let Some(explanation) = &status.explanation {
-            problems.push(format!("port {} is left to the bridge: {explanation}", status.name));
-        }
-        ports.push(status);
     }
     Ok(FabricStatus {
         fabric: fabric.to_string(),
@@ -179,7 +182,7 @@ fn port_status(
     let hook = if datapath::has_link(fabric.as_str(), link.ifindex) {
         Some(Hook::Tcx)
     } else {
-        host.ingress_program(link.ifindex, names::TC_INGRESS)?.map(|_| Hook::Clsact)
+        our_program(host, link.ifindex)?.map(|_| Hook::Clsact)
     };
     Ok(PortStatus {
         name: link.name.clone(),
@@ -228,7 +231,7 @@ pub fn counted_ports(
         .iter()
         .find(|link| link.name == fabric.as_str())
         .map(|link| link.ifindex)
-        .ok_or_else(|| crate::sync::SyncError::Absent(fabric.to_string()))?;
+        .ok_or_else(|| SyncError::Absent(fabric.to_string()))?;
     Ok(links
         .iter()
         .filter(|link| link.controller == Some(bridge))

@@ -31,6 +31,10 @@ pub enum Ineligible {
     PairMismatch,
     /// The far end is down.
     PeerDown,
+    /// An XDP program of the far end would not see the frames.
+    PeerXdp,
+    /// A queueing discipline of the port would not see the frames.
+    Qdisc,
 }
 
 impl Ineligible {
@@ -49,6 +53,8 @@ impl Ineligible {
             Self::PeerInSameNetns => "peer_in_same_netns",
             Self::PairMismatch => "pair_mismatch",
             Self::PeerDown => "peer_down",
+            Self::PeerXdp => "peer_xdp",
+            Self::Qdisc => "qdisc",
         }
     }
 }
@@ -68,6 +74,8 @@ impl fmt::Display for Ineligible {
             Self::PeerInSameNetns => "its peer is in the namespace of the bridge",
             Self::PairMismatch => "its peer belongs to another pair",
             Self::PeerDown => "its peer is down",
+            Self::PeerXdp => "its peer has an XDP program, which the fast path would pass by",
+            Self::Qdisc => "it has a queueing discipline, which the fast path would pass by",
         })
     }
 }
@@ -77,7 +85,13 @@ pub fn eligibility(view: &BridgeView, port: &PortView) -> Result<(), Ineligible>
     check_bridge(&view.bridge)?;
     check_port(&port.link)?;
     let peer = check_pair(port)?;
-    if peer.is_up { Ok(()) } else { Err(Ineligible::PeerDown) }
+    if !peer.is_up {
+        return Err(Ineligible::PeerDown);
+    }
+    if peer.has_xdp {
+        return Err(Ineligible::PeerXdp);
+    }
+    Ok(())
 }
 
 /// Whether the program may run on `port` at all: on a veth whose far end is in another
@@ -103,6 +117,9 @@ fn check_port(link: &Link) -> Result<(), Ineligible> {
     };
     if !link.is_up {
         return Err(Ineligible::Down);
+    }
+    if link.has_qdisc {
+        return Err(Ineligible::Qdisc);
     }
     if port.locked {
         return Err(Ineligible::Locked);
@@ -165,7 +182,7 @@ mod tests {
     #[test]
     fn bridge_that_filters_or_is_down_serves_nobody() {
         refused(
-            |view| view.bridge.kind = LinkKind::Bridge { vlan_filtering: true, stp: false },
+            |view| view.bridge.kind = LinkKind::Bridge { vlan_filtering: true },
             Ineligible::VlanFiltering,
         );
         refused(|view| view.bridge.is_up = false, Ineligible::BridgeDown);
@@ -181,6 +198,15 @@ mod tests {
         );
         refused(|view| bridge_port(view).slot.0 = 0, Ineligible::NoSlot);
         refused(|view| view.ports[0].link.is_up = false, Ineligible::Down);
+    }
+
+    #[test]
+    fn what_the_fast_path_would_pass_by_refuses_it() {
+        refused(|view| view.ports[0].link.has_qdisc = true, Ineligible::Qdisc);
+        refused(
+            |view| view.ports[0].peer.as_mut().expect("has a peer").has_xdp = true,
+            Ineligible::PeerXdp,
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use veth_common::{
 };
 
 use super::eligibility;
-use crate::view::{BridgeView, FdbKind, PortView};
+use crate::view::{BridgeFdbEntry, BridgeView, FdbKind, PortView};
 
 /// What the maps of a fabric should hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,7 +23,9 @@ pub struct Tables {
 impl Tables {
     /// The tables for a managed fabric: each peer's own address on its port, without an end to
     /// the lease, because the bridge is told never to move them.
-    pub fn of(view: &BridgeView) -> Self {
+    ///
+    /// `held` are the stations that the bridge holds for us already.
+    pub fn of(view: &BridgeView, held: &BTreeMap<Mac, Ifindex>) -> Self {
         let mut tables = Self::default();
         let mut claims = Claims::default();
         for port in &view.ports {
@@ -34,6 +36,9 @@ impl Tables {
             if let Some(entry) = peer_entry(port, eligible) {
                 claims.add(entry);
             }
+        }
+        for entry in view.fdb.iter().filter(|entry| is_set_by_hand(entry, held)) {
+            claims.contest(entry);
         }
         claims.resolve(&mut tables);
         // Last, so that a peer that claims an address of the host does not get it.
@@ -62,6 +67,16 @@ impl Claims {
         }
     }
 
+    /// Somebody told the bridge that an address is on some port. Where that is another one than
+    /// the peer's, the bridge is right.
+    fn contest(&mut self, theirs: &BridgeFdbEntry) {
+        if let Some(claim) = self.0.get_mut(&theirs.mac)
+            && claim.is_some_and(|entry| entry.port != theirs.port)
+        {
+            *claim = None;
+        }
+    }
+
     fn resolve(self, tables: &mut Tables) {
         for (mac, entry) in self.0 {
             let Some(entry) = entry else { continue };
@@ -70,6 +85,15 @@ impl Claims {
             }
             tables.fdb.insert(mac, entry);
         }
+    }
+}
+
+/// Whether somebody else made this entry for good.
+fn is_set_by_hand(entry: &BridgeFdbEntry, held: &BTreeMap<Mac, Ifindex>) -> bool {
+    match entry.kind {
+        FdbKind::Static => true,
+        FdbKind::Sticky => held.get(&entry.mac) != Some(&entry.port),
+        FdbKind::Local | FdbKind::Learned => false,
     }
 }
 
@@ -133,7 +157,9 @@ pub(super) mod tests {
             mac: Some(Mac([2, 0, 0, 0, 0, mac])),
             mtu_bytes: 1500,
             is_up: true,
-            has_carrier: true,
+            group: 0,
+            has_qdisc: false,
+            has_xdp: false,
             controller: None,
             peer: None,
             alias: None,
@@ -149,7 +175,6 @@ pub(super) mod tests {
             slot: PortSlot(u16::from(number)),
             state: PortState::Forwarding,
             isolated: false,
-            hairpin: false,
             learning: true,
             locked: false,
         });
@@ -159,7 +184,7 @@ pub(super) mod tests {
     }
 
     pub(crate) fn view(ports: Vec<PortView>) -> BridgeView {
-        let bridge = link(3, LinkKind::Bridge { vlan_filtering: false, stp: false }, 1);
+        let bridge = link(3, LinkKind::Bridge { vlan_filtering: false }, 1);
         BridgeView { bridge, ports, fdb: Vec::new() }
     }
 
@@ -169,7 +194,7 @@ pub(super) mod tests {
 
     #[test]
     fn each_peer_is_source_and_target_on_its_port() {
-        let tables = Tables::of(&view(vec![pair(5, 1), pair(6, 2)]));
+        let tables = Tables::of(&view(vec![pair(5, 1), pair(6, 2)]), &BTreeMap::new());
         let entry = tables.fdb[&inside(1)];
         assert_eq!(entry.port, Ifindex(5));
         assert_eq!(entry.slot, PortSlot(1));
@@ -183,7 +208,7 @@ pub(super) mod tests {
     fn address_claimed_by_two_ports_is_left_to_the_bridge() {
         let mut twin = pair(6, 2);
         twin.peer.as_mut().expect("has a peer").mac = Some(inside(1));
-        let tables = Tables::of(&view(vec![pair(5, 1), twin, pair(7, 3)]));
+        let tables = Tables::of(&view(vec![pair(5, 1), twin, pair(7, 3)]), &BTreeMap::new());
         assert!(!tables.fdb.contains_key(&inside(1)));
         assert!(!tables.stations.contains_key(&inside(1)));
         assert!(tables.fdb.contains_key(&inside(3)));
@@ -193,7 +218,7 @@ pub(super) mod tests {
     fn address_of_the_host_stays_the_hosts_even_when_a_peer_claims_it() {
         let mut thief = pair(5, 1);
         thief.peer.as_mut().expect("has a peer").mac = Some(Mac([2, 0, 0, 0, 0, 1]));
-        let tables = Tables::of(&view(vec![thief]));
+        let tables = Tables::of(&view(vec![thief]), &BTreeMap::new());
         let entry = tables.fdb[&Mac([2, 0, 0, 0, 0, 1])];
         assert!(entry.flags.contains(FdbFlags::LOCAL));
         assert!(!entry.flags.contains(FdbFlags::TARGET));
@@ -204,7 +229,7 @@ pub(super) mod tests {
     fn ineligible_port_is_known_but_neither_source_nor_target() {
         let mut port = pair(5, 1);
         port.link.is_up = false;
-        let tables = Tables::of(&view(vec![port]));
+        let tables = Tables::of(&view(vec![port]), &BTreeMap::new());
         assert!(!tables.ports[&Ifindex(5)].flags.contains(PortFlags::ELIGIBLE));
         assert_eq!(tables.fdb[&inside(1)].flags, FdbFlags::default());
         assert!(tables.stations.is_empty());
@@ -214,15 +239,28 @@ pub(super) mod tests {
     fn target_mtu_is_the_smaller_of_both_ends() {
         let mut port = pair(5, 1);
         port.peer.as_mut().expect("has a peer").mtu_bytes = 1400;
-        let tables = Tables::of(&view(vec![port]));
+        let tables = Tables::of(&view(vec![port]), &BTreeMap::new());
         assert_eq!(tables.fdb[&inside(1)].mtu_bytes, 1400);
+    }
+
+    #[test]
+    fn station_that_somebody_tied_to_another_port_is_left_to_the_bridge() {
+        let mut view = view(vec![pair(5, 1), pair(6, 2)]);
+        let entry = BridgeFdbEntry { mac: inside(1), port: Ifindex(6), kind: FdbKind::Sticky };
+        view.fdb.push(entry);
+        assert!(!Tables::of(&view, &BTreeMap::new()).fdb.contains_key(&inside(1)));
+        // Ours, from when the station was on that port.
+        let held = BTreeMap::from([(inside(1), Ifindex(6))]);
+        assert_eq!(Tables::of(&view, &held).fdb[&inside(1)].port, Ifindex(5));
+        view.fdb[0].port = Ifindex(5);
+        assert!(Tables::of(&view, &BTreeMap::new()).fdb.contains_key(&inside(1)));
     }
 
     #[test]
     fn isolated_port_is_marked() {
         let mut port = pair(5, 1);
         port.link.bridge_port.as_mut().expect("is a port").isolated = true;
-        let tables = Tables::of(&view(vec![port]));
+        let tables = Tables::of(&view(vec![port]), &BTreeMap::new());
         assert!(tables.fdb[&inside(1)].flags.contains(FdbFlags::ISOLATED));
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
-    address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope},
+    address::{AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope},
 };
 use veth_common::Ifindex;
 
@@ -13,7 +13,8 @@ use super::{Netlink, NetlinkError};
 use crate::view::Address;
 
 impl Netlink {
-    /// The addresses of `ifindex` that somebody gave it: link-local ones are left out.
+    /// The addresses of `ifindex` that somebody gave it: link-local ones, and those that come and
+    /// go by themselves (with a lifetime, from a router), are left out.
     pub fn addresses(&mut self, ifindex: Ifindex) -> Result<Vec<Address>, NetlinkError> {
         let mut message = AddressMessage::default();
         message.header.index = ifindex.0;
@@ -26,7 +27,8 @@ impl Netlink {
                 // A kernel before 5.0 sends the addresses of all links.
                 RouteNetlinkMessage::NewAddress(message)
                     if message.header.index == ifindex.0
-                        && message.header.scope == AddressScope::Universe =>
+                        && message.header.scope == AddressScope::Universe
+                        && is_permanent(&message) =>
                 {
                     address_of(&message)
                 }
@@ -55,6 +57,10 @@ impl Netlink {
             format!("remove address {}/{} from link {}", address.ip, address.prefix_len, ifindex.0)
         })
     }
+}
+
+fn is_permanent(message: &AddressMessage) -> bool {
+    message.header.flags.contains(AddressHeaderFlags::Permanent)
 }
 
 /// The address itself: `IFA_LOCAL` where there is one (IPv4), otherwise `IFA_ADDRESS`.

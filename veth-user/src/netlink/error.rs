@@ -52,9 +52,9 @@ impl NetlinkError {
         matches!(self.errno(), Some(Errno::ENOENT | Errno::ENODEV | Errno::EADDRNOTAVAIL))
     }
 
-    /// What was to be made exists already.
-    pub fn is_exists(&self) -> bool {
-        self.errno() == Some(Errno::EEXIST)
+    /// The object is not of the kind that the request is for (any more).
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self.errno(), Some(Errno::EOPNOTSUPP | Errno::EINVAL))
     }
 
     /// Something that the request names does not mean anything (any more).
@@ -62,9 +62,14 @@ impl NetlinkError {
         self.errno() == Some(Errno::EINVAL)
     }
 
-    /// The caller lacks `CAP_NET_ADMIN` in the namespace concerned.
+    /// The caller lacks `CAP_NET_ADMIN`.
     pub fn is_permission(&self) -> bool {
-        matches!(self.errno(), Some(Errno::EPERM | Errno::EACCES))
+        self.errno() == Some(Errno::EPERM)
+    }
+
+    /// The caller may not look into the namespace concerned.
+    pub fn is_access(&self) -> bool {
+        self.errno() == Some(Errno::EACCES)
     }
 }
 
@@ -80,6 +85,6 @@ mod tests {
             message: Some("device exists".into()),
         };
         assert_eq!(error.to_string(), "create bridge lab: File exists (device exists)");
-        assert!(error.is_exists() && !error.is_not_found());
+        assert!(!error.is_not_found() && !error.is_invalid());
     }
 }

@@ -1,6 +1,9 @@
 //! Links: what a device is, and the requests that make, change and delete one.
 
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::{
+    fmt,
+    os::fd::{AsRawFd as _, BorrowedFd},
+};
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::{
@@ -8,7 +11,7 @@ use netlink_packet_route::{
     link::{
         AfSpecInet6, AfSpecUnspec, BridgePortState, BridgeStpState, In6AddrGenMode, InfoBridge,
         InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoVeth, LinkAttribute, LinkFlags,
-        LinkInfo, LinkMessage,
+        LinkInfo, LinkMessage, LinkXdp, XdpAttached,
     },
 };
 use veth_common::{Ifindex, Mac, PortSlot};
@@ -52,6 +55,21 @@ pub struct LinkChange<'a> {
     pub no_ipv6_address: bool,
 }
 
+impl fmt::Display for LinkChange<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { up, controller, mtu_bytes, mac, alias, group, no_ipv6_address } = self;
+        let mut changes = Vec::new();
+        changes.extend(up.map(|up| if up { "up" } else { "down" }.to_owned()));
+        changes.extend(controller.map(|bridge| format!("controller {}", bridge.0)));
+        changes.extend(mtu_bytes.map(|mtu| format!("MTU {mtu}")));
+        changes.extend(mac.map(|mac| format!("address {mac}")));
+        changes.extend(alias.map(|alias| format!("alias {alias}")));
+        changes.extend(group.map(|group| format!("group {group}")));
+        changes.extend(no_ipv6_address.then(|| "no IPv6 address".to_owned()));
+        f.write_str(&changes.join(", "))
+    }
+}
+
 impl Netlink {
     /// All links of the namespace.
     pub fn links(&mut self) -> Result<Vec<Link>, NetlinkError> {
@@ -88,7 +106,7 @@ impl Netlink {
             message.attributes.push(LinkAttribute::IfNetnsId(id));
         }
         match self.link(message, || format!("look up peer {} ({:?})", peer.ifindex.0, peer.netns)) {
-            Err(error) if error.is_invalid() || error.is_permission() => Ok(None),
+            Err(error) if error.is_invalid() || error.is_access() => Ok(None),
             result => result,
         }
     }
@@ -179,7 +197,7 @@ impl Netlink {
             ])]));
         }
         self.execute(RouteNetlinkMessage::SetLink(message), 0, || {
-            format!("change link {}: {change:?}", ifindex.0)
+            format!("change link {} ({change})", ifindex.0)
         })
     }
 
@@ -220,7 +238,9 @@ fn link_of(message: LinkMessage) -> Link {
         mac: None,
         mtu_bytes: 0,
         is_up: flags.contains(LinkFlags::Up),
-        has_carrier: flags.contains(LinkFlags::LowerUp),
+        group: 0,
+        has_qdisc: false,
+        has_xdp: false,
         controller: None,
         peer: None,
         alias: None,
@@ -236,6 +256,15 @@ fn link_of(message: LinkMessage) -> Link {
             LinkAttribute::Link(peer) => peer_index = Some(Ifindex(peer)),
             LinkAttribute::LinkNetNsId(id) => peer_netns = Some(NetnsId(id)),
             LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
+            LinkAttribute::Group(group) => link.group = group,
+            LinkAttribute::Qdisc(name) => {
+                link.has_qdisc = !matches!(name.as_str(), "noqueue" | "noop");
+            }
+            LinkAttribute::Xdp(settings) => {
+                link.has_xdp = settings.iter().any(|setting| {
+                    matches!(setting, LinkXdp::Attached(mode) if *mode != XdpAttached::None)
+                });
+            }
             LinkAttribute::LinkInfo(infos) => take_infos(&mut link, &infos),
             _ => {}
         }
@@ -252,16 +281,12 @@ fn take_infos(link: &mut Link, infos: &[LinkInfo]) {
         match info {
             LinkInfo::Kind(InfoKind::Veth) => link.kind = LinkKind::Veth,
             LinkInfo::Kind(InfoKind::Bridge) => {
-                link.kind = LinkKind::Bridge { vlan_filtering: false, stp: false };
+                link.kind = LinkKind::Bridge { vlan_filtering: false };
             }
             LinkInfo::Kind(kind) => link.kind = LinkKind::Other(kind.to_string()),
             LinkInfo::Data(InfoData::Bridge(settings)) => {
                 link.kind = LinkKind::Bridge {
                     vlan_filtering: settings.contains(&InfoBridge::VlanFiltering(true)),
-                    stp: settings.iter().any(|setting| {
-                        matches!(setting, InfoBridge::StpState(state)
-                                if *state != BridgeStpState::Disabled)
-                    }),
                 };
             }
             LinkInfo::PortData(InfoPortData::BridgePort(settings)) => {
@@ -277,7 +302,6 @@ fn bridge_port_of(settings: &[InfoBridgePort]) -> BridgePort {
         slot: PortSlot::UNKNOWN,
         state: PortState::NotForwarding,
         isolated: false,
-        hairpin: false,
         learning: true,
         locked: false,
     };
@@ -288,7 +312,6 @@ fn bridge_port_of(settings: &[InfoBridgePort]) -> BridgePort {
                 port.state = PortState::Forwarding;
             }
             InfoBridgePort::Isolated(on) => port.isolated = on,
-            InfoBridgePort::HairpinMode(on) => port.hairpin = on,
             InfoBridgePort::Learning(on) => port.learning = on,
             InfoBridgePort::Locked(on) => port.locked = on,
             _ => {}

@@ -10,10 +10,29 @@ use crate::{
     view::{Address, Link},
 };
 
+/// The steps from what is to what is wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// What is made and changed. All of it can be taken back.
+    pub build: Vec<Step>,
+    /// What is removed, for good: it comes last, when nothing else can fail any more.
+    pub clear: Vec<Step>,
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    pub const fn is_empty(&self) -> bool {
+        self.build.is_empty() && self.clear.is_empty()
+    }
+
+    /// All steps in order.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.build.iter().chain(&self.clear)
+    }
+}
+
 /// The steps that make `observed` into `topology`; none when it is that already.
-///
-/// What is added comes before what is removed, because a removal cannot be taken back.
-pub fn plan(topology: &Topology, observed: &Observed) -> Result<Vec<Step>, Conflicts> {
+pub fn plan(topology: &Topology, observed: &Observed) -> Result<Plan, Conflicts> {
     let mut steps = Steps::default();
     let mtu_bytes = topology.mtu().bytes();
     let bridge = match &observed.bridge {
@@ -45,8 +64,13 @@ pub fn plan(topology: &Topology, observed: &Observed) -> Result<Vec<Step>, Confl
     steps.list.extend(joins);
     let wanted: HashSet<&NetnsName> = topology.namespaces().iter().map(Namespace::name).collect();
     let surplus = observed.members.iter().filter(|member| !wanted.contains(&member.name));
-    steps.remove_members(surplus);
-    steps.finish()
+    let mut removal = Steps::default();
+    removal.remove_members(surplus);
+    if steps.conflicts.is_empty() {
+        Ok(Plan { build: steps.list, clear: removal.list })
+    } else {
+        Err(Conflicts(steps.conflicts))
+    }
 }
 
 /// The steps that remove everything of a fabric. What is not ours stays, and is no obstacle.
@@ -69,10 +93,6 @@ struct Steps {
 impl Steps {
     fn add(&mut self, step: Step) {
         self.list.push(step);
-    }
-
-    fn finish(self) -> Result<Vec<Step>, Conflicts> {
-        if self.conflicts.is_empty() { Ok(self.list) } else { Err(Conflicts(self.conflicts)) }
     }
 
     fn add_member(
@@ -103,6 +123,12 @@ impl Steps {
                 return;
             }
         };
+        let stray = inside.and_then(|inside| inside.peer.as_ref());
+        if pair(port, inside).is_none() && stray.is_some_and(|it| it.mac != Some(wanted.mac())) {
+            let what = format!("there is a device {PEER_NAME} inside that veth did not make");
+            self.conflicts.push(foreign("namespace", name.as_str(), &what));
+            return;
+        }
         match inside {
             None => self.add(Step::CreateNetns(name.clone())),
             Some(inside) if !inside.lo_up => self.add(Step::RaiseLoopback(name.clone())),

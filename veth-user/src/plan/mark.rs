@@ -25,6 +25,9 @@ pub enum Mark<'a> {
         fabric: &'a str,
         /// Its own name.
         netns: &'a str,
+        /// Inode of the network namespace that the fabric is in: names of namespaces are the
+        /// machine's, names of fabrics are not.
+        host: u64,
     },
 }
 
@@ -36,7 +39,10 @@ impl<'a> Mark<'a> {
         match (kind, name.split_once('/')) {
             ("fabric", None) => Some(Self::Bridge { fabric: name }),
             ("port", Some((fabric, netns))) => Some(Self::Port { fabric, netns }),
-            ("netns", Some((fabric, netns))) => Some(Self::Netns { fabric, netns }),
+            ("netns", Some((fabric, rest))) => {
+                let (netns, host) = rest.rsplit_once('@')?;
+                Some(Self::Netns { fabric, netns, host: host.parse().ok()? })
+            }
             _ => None,
         }
     }
@@ -48,7 +54,9 @@ impl fmt::Display for Mark<'_> {
         match self {
             Self::Bridge { fabric } => write!(f, "veth fabric {fabric}"),
             Self::Port { fabric, netns } => write!(f, "veth port {fabric}/{netns}"),
-            Self::Netns { fabric, netns } => write!(f, "veth netns {fabric}/{netns}"),
+            Self::Netns { fabric, netns, host } => {
+                write!(f, "veth netns {fabric}/{netns}@{host}")
+            }
         }
     }
 }
@@ -62,7 +70,7 @@ mod tests {
         for mark in [
             Mark::Bridge { fabric: "lab" },
             Mark::Port { fabric: "lab", netns: "red" },
-            Mark::Netns { fabric: "lab", netns: "red" },
+            Mark::Netns { fabric: "lab", netns: "red@home", host: 4_026_531_833 },
         ] {
             assert_eq!(Mark::parse(&format!("{mark}\n")), Some(mark));
         }
@@ -70,7 +78,15 @@ mod tests {
 
     #[test]
     fn text_of_others_is_no_mark() {
-        for text in ["", "veth", "veth fabric", "uplink", "veth port lab", "veth fabric a/b"] {
+        for text in [
+            "",
+            "veth",
+            "veth fabric",
+            "uplink",
+            "veth port lab",
+            "veth fabric a/b",
+            "veth netns a/b",
+        ] {
             assert_eq!(Mark::parse(text), None, "{text}");
         }
     }

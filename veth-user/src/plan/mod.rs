@@ -11,7 +11,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 
-pub use diff::{plan, plan_removal};
+pub use diff::{Plan, plan, plan_removal};
 pub use mark::Mark;
 pub use observed::{BridgeState, Inside, Member, NetnsState, Observed, PortPresence};
 pub use step::{Step, undo};

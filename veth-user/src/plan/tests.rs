@@ -36,7 +36,9 @@ fn link(ifindex: u32, kind: LinkKind, mac: Mac, mtu_bytes: u32) -> Link {
         mac: Some(mac),
         mtu_bytes,
         is_up: false,
-        has_carrier: false,
+        group: 0,
+        has_qdisc: false,
+        has_xdp: false,
         controller: None,
         peer: None,
         alias: None,
@@ -100,7 +102,7 @@ impl Model {
         match step.clone() {
             Step::CreateBridge { mac, mtu_bytes } => {
                 assert_eq!(self.observed.bridge, BridgeState::Absent);
-                let kind = LinkKind::Bridge { vlan_filtering: false, stp: false };
+                let kind = LinkKind::Bridge { vlan_filtering: false };
                 let ifindex = self.next_ifindex();
                 self.observed.bridge = BridgeState::Ours(link(ifindex, kind, mac, mtu_bytes));
             }
@@ -192,7 +194,8 @@ impl Model {
     }
 
     fn bring_to(&mut self, topology: &Topology) -> Vec<Step> {
-        let steps = plan(topology, &self.observed).expect("nothing foreign in the model");
+        let plan = plan(topology, &self.observed).expect("nothing foreign in the model");
+        let steps: Vec<Step> = plan.steps().cloned().collect();
         self.apply_all(&steps);
         steps
     }
@@ -211,7 +214,7 @@ fn plan_for_a_new_fabric_makes_everything_and_then_nothing() {
     let mut model = Model::default();
     let steps = model.bring_to(&topology);
     assert!(steps.contains(&Step::CreateNetns(name("red"))));
-    assert_eq!(plan(&topology, &model.observed), Ok(Vec::new()));
+    assert_eq!(plan(&topology, &model.observed), Ok(Plan::default()));
 }
 
 #[test]
@@ -277,6 +280,18 @@ fn things_of_others_are_all_named_and_nothing_is_planned() {
     assert_eq!(conflicts.len(), 3);
     assert!(conflicts[0].starts_with("bridge lab: a bridge that somebody else made"));
     assert!(plan_removal(&model.observed).is_empty(), "and nothing of theirs is removed");
+}
+
+#[test]
+fn device_of_somebody_else_in_the_place_of_the_peer_is_refused() {
+    let mut model = Model::default();
+    model.bring_to(&topology(TWO));
+    model.with_peer(&name("red"), |peer| {
+        peer.mac = Some(Mac([2, 9, 9, 9, 9, 9]));
+        peer.peer = None;
+    });
+    let Conflicts(conflicts) = plan(&topology(TWO), &model.observed).expect_err("must refuse");
+    assert!(conflicts[0].starts_with("namespace red: there is a device eth0"), "{conflicts:?}");
 }
 
 #[test]
@@ -358,9 +373,11 @@ impl Model {
             Damage::PeerDown(red) => self.with_peer(&member(red), |peer| peer.is_up = false),
             Damage::PeerReplaced(red) => {
                 let ifindex = Ifindex(self.next_ifindex());
+                let ours = topology(TWO).namespaces()[usize::from(!red)].mac();
                 self.with_peer(&member(red), |peer| {
                     peer.ifindex = ifindex;
                     peer.peer = None;
+                    peer.mac = Some(ours);
                 });
             }
             Damage::LoopbackDown(red) => {
@@ -373,7 +390,12 @@ impl Model {
                     inside.addresses.pop();
                 }
             }
-            Damage::MacChanged(red) => self.with_peer(&member(red), |peer| peer.mac = Some(mac)),
+            Damage::MacChanged(red) => self.with_peer(&member(red), |peer| {
+                // One that has lost its pair and our address is a device of somebody else.
+                if peer.peer.is_some() {
+                    peer.mac = Some(mac);
+                }
+            }),
             Damage::MtuChanged(red) => self.with_peer(&member(red), |peer| peer.mtu_bytes = 1400),
         }
     }
@@ -395,7 +417,7 @@ proptest! {
             model.suffer(damage);
         }
         model.bring_to(&topology);
-        prop_assert_eq!(plan(&topology, &model.observed), Ok(Vec::new()));
+        prop_assert_eq!(plan(&topology, &model.observed), Ok(Plan::default()));
     }
 
     #[test]

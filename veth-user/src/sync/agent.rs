@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{HookPolicy, Reconciled, Reconciler, SyncError};
 use crate::{
     Stop,
+    lock::FabricLock,
     netlink::{Event, Monitor},
     topology::FabricName,
 };
@@ -19,8 +20,9 @@ const GATHER: Duration = Duration::from_millis(10);
 /// event tells, like settings of the bridge on old kernels.
 const AUDIT: Duration = Duration::from_secs(30);
 
-/// How long to wait before trying again what failed.
+/// How long to wait before trying again what failed: at first, and at most.
 const RETRY: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(5);
 
 /// What an agent has seen and done since it started.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize)]
@@ -37,6 +39,7 @@ pub struct AgentStats {
 
 /// Keeps one fabric true.
 pub struct Agent {
+    fabric: FabricName,
     reconciler: Reconciler,
     monitor: Monitor,
     stats: AgentStats,
@@ -57,10 +60,12 @@ impl Agent {
         stop: &Stop,
     ) -> Result<(Self, Reconciled), SyncError> {
         let monitor = Monitor::subscribe()?;
+        let _lock = FabricLock::acquire(fabric.as_str(), stop)?;
         let mut reconciler = Reconciler::start(fabric, hook)?;
         let first = reconciler.reconcile(stop)?;
         let stats = AgentStats::default();
-        Ok((Self { reconciler, monitor, stats, effort: Duration::ZERO }, first))
+        let fabric = fabric.clone();
+        Ok((Self { fabric, reconciler, monitor, stats, effort: Duration::ZERO }, first))
     }
 
     /// What it has seen and done so far.
@@ -74,28 +79,43 @@ impl Agent {
     ///
     /// # Errors
     ///
-    /// When the fabric is gone. Other failures are handed to `failed`, and tried again.
+    /// When the fabric or its datapath is gone. Other failures are handed to `failed`, and tried
+    /// again.
     pub async fn next(
         &mut self,
         stop: &Stop,
         mut failed: impl FnMut(&SyncError),
     ) -> Result<Reconciled, SyncError> {
         self.wait(Instant::now() + AUDIT).await?;
+        let mut pause = RETRY;
+        let mut told = None;
         loop {
             self.stats.rounds += 1;
             let started = Instant::now();
-            let round = self.reconciler.reconcile(stop);
+            let round = self.round(stop);
             self.effort = started.elapsed();
             match round {
-                Err(error @ (SyncError::Absent(_) | SyncError::Interrupted)) => return Err(error),
+                Ok(done) => return Ok(done),
+                Err(error @ (SyncError::Absent(_) | SyncError::Replaced(_))) => return Err(error),
+                Err(error) if error.is_interrupted() => return Err(error),
                 Err(error) => {
                     self.stats.failures += 1;
-                    failed(&error);
-                    self.wait(Instant::now() + RETRY).await?;
+                    let text = error.to_string();
+                    if told.as_ref() != Some(&text) {
+                        failed(&error);
+                        told = Some(text);
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = RETRY_MAX.min(pause * 2);
                 }
-                Ok(done) => return Ok(done),
             }
         }
+    }
+
+    /// One look, while no other process works on the fabric.
+    fn round(&mut self, stop: &Stop) -> Result<Reconciled, SyncError> {
+        let _lock = FabricLock::acquire(self.fabric.as_str(), stop)?;
+        self.reconciler.reconcile(stop)
     }
 
     /// Waits for an event and those that come with it, or until `deadline`.

@@ -1,6 +1,6 @@
 //! What can go wrong with keeping a fabric true.
 
-use crate::{datapath::DatapathError, netlink::NetlinkError};
+use crate::{datapath::DatapathError, lock::LockError, netlink::NetlinkError, netns::NetnsError};
 
 /// A round that failed.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +11,15 @@ pub enum SyncError {
     /// The datapath.
     #[error(transparent)]
     Datapath(#[from] DatapathError),
+    /// The namespace of this process.
+    #[error(transparent)]
+    Netns(#[from] NetnsError),
+    /// Another process is at work.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The pins are another datapath's by now, or gone.
+    #[error("the datapath of fabric {0} was taken down or replaced")]
+    Replaced(String),
     /// There is no bridge of that name.
     #[error("there is no fabric {0}; `veth status` lists what there is")]
     Absent(String),
@@ -25,7 +34,13 @@ impl SyncError {
         match self {
             Self::Netlink(error) => error.is_permission(),
             Self::Datapath(error) => error.is_permission(),
-            Self::Absent(_) | Self::Interrupted => false,
+            Self::Netns(error) => error.is_permission(),
+            Self::Lock(_) | Self::Replaced(_) | Self::Absent(_) | Self::Interrupted => false,
         }
+    }
+
+    /// Somebody asked to stop.
+    pub fn is_interrupted(&self) -> bool {
+        matches!(self, Self::Interrupted | Self::Lock(LockError::Interrupted))
     }
 }

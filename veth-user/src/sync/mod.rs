@@ -11,4 +11,4 @@ mod reconcile;
 pub use agent::{Agent, AgentStats};
 pub use error::SyncError;
 pub use observe::observe_bridge;
-pub use reconcile::{HookPolicy, Reconciled, Reconciler};
+pub use reconcile::{HookPolicy, Reconciled, Reconciler, our_program};

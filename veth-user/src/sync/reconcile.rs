@@ -1,15 +1,16 @@
 //! One look at a bridge, and what follows from it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use veth_common::{Ifindex, Mac, PortSlot, names};
+use veth_common::{Ifindex, Mac, PortSlot};
 
 use super::{SyncError, observe_bridge};
 use crate::{
     Stop,
-    datapath::{Attached, Changes, Datapath, Hook, PortDevice, ProgramSource},
+    datapath::{self, Attached, Changes, Datapath, FilterPlace, Hook, PortDevice, ProgramSource},
     forwarding::{Tables, eligibility, is_hookable},
-    netlink::Netlink,
+    netlink::{Netlink, NetlinkError},
+    netns,
     topology::FabricName,
     view::{BridgeView, FdbKind, PortView},
 };
@@ -52,6 +53,8 @@ pub struct Reconciler {
     fabric: FabricName,
     hook: HookPolicy,
     datapath: Datapath,
+    /// What the maps hold: at first what was found in them, which is what an earlier process did.
+    written: Tables,
     /// The ports known to be attached, and the slot of each. Empty at first: the first round
     /// makes sure of every port.
     attached: BTreeMap<Ifindex, PortSlot>,
@@ -94,15 +97,14 @@ impl Reconciler {
     ///
     /// # Errors
     ///
-    /// When the kernel refuses the object or the pins.
+    /// When the kernel refuses the object or the pins, or they belong to a fabric in another
+    /// network namespace.
     pub fn start(fabric: &FabricName, hook: HookPolicy) -> Result<Self, SyncError> {
-        Ok(Self {
-            host: Netlink::open()?,
-            fabric: fabric.clone(),
-            hook,
-            datapath: Datapath::load(fabric.as_str())?,
-            attached: BTreeMap::new(),
-        })
+        let mut datapath = Datapath::load(fabric.as_str(), netns::current_inode()?)?;
+        let written = datapath.tables().read()?;
+        let host = Netlink::open()?;
+        let fabric = fabric.clone();
+        Ok(Self { host, fabric, hook, datapath, written, attached: BTreeMap::new() })
     }
 
     /// Looks at the bridge and brings maps and attachments to what it is now.
@@ -112,12 +114,19 @@ impl Reconciler {
     ///
     /// # Errors
     ///
-    /// When the bridge is gone, the kernel refuses something, or `stop` was requested between two
-    /// attachments; each of them takes a while.
+    /// When the bridge is gone (the fast path then ends as well), the pins are no longer this
+    /// datapath's, the kernel refuses something, or `stop` was requested between two attachments,
+    /// each of which takes a while.
     pub fn reconcile(&mut self, stop: &Stop) -> Result<Reconciled, SyncError> {
-        let view = observe_bridge(&mut self.host, self.fabric.as_str())?
-            .ok_or_else(|| SyncError::Absent(self.fabric.to_string()))?;
-        let tables = Tables::of(&view);
+        if !self.datapath.is_current()? {
+            return Err(SyncError::Replaced(self.fabric.to_string()));
+        }
+        let Some(view) = observe_bridge(&mut self.host, self.fabric.as_str())? else {
+            self.datapath.tables().apply(&Tables::default())?;
+            self.detach_ports(&BTreeSet::new())?;
+            return Err(SyncError::Absent(self.fabric.to_string()));
+        };
+        let tables = Tables::of(&view, &self.written.stations);
         let mut done = Reconciled {
             ports: view.ports.len(),
             eligible: view.ports.iter().filter(|port| eligibility(&view, port).is_ok()).count(),
@@ -125,31 +134,39 @@ impl Reconciler {
             ..Reconciled::default()
         };
         done.stations = self.hold_stations(&view, &tables)?;
+        self.reset_counters(&tables)?;
         done.tables = self.datapath.tables().apply(&tables)?;
         self.attach_ports(&view, stop, &mut done)?;
-        self.detach_ports(&view, &mut done)?;
+        let hooked = view.ports.iter().filter(|port| is_hookable(port));
+        done.detached = self.detach_ports(&hooked.map(|port| port.link.ifindex).collect())?;
         self.datapath.commit()?;
+        self.written = tables;
         Ok(done)
     }
 
-    /// Makes the bridge hold each station on its port, and let go of those it no longer should.
+    /// Makes the bridge hold each station on its port, and let go of those that it held for us and
+    /// no longer should. Entries that somebody else made are not touched.
     fn hold_stations(&mut self, view: &BridgeView, tables: &Tables) -> Result<usize, SyncError> {
-        let held: BTreeMap<Mac, Ifindex> = view
+        let held: BTreeSet<(Mac, Ifindex)> = view
             .fdb
             .iter()
             .filter(|entry| entry.kind == FdbKind::Sticky)
             .map(|entry| (entry.mac, entry.port))
             .collect();
-        for (mac, port) in held.iter().filter(|(mac, port)| tables.stations.get(*mac) != Some(port))
-        {
+        for (mac, port) in &self.written.stations {
+            if tables.stations.get(mac) == Some(port) || !held.contains(&(*mac, *port)) {
+                continue;
+            }
             match self.host.forget_station(*port, *mac) {
                 Err(error) if !error.is_not_found() => return Err(error.into()),
                 _ => {}
             }
         }
         let mut added = 0;
-        for (mac, port) in tables.stations.iter().filter(|(mac, port)| held.get(*mac) != Some(port))
-        {
+        for (mac, port) in &tables.stations {
+            if held.contains(&(*mac, *port)) {
+                continue;
+            }
             match self.host.pin_station(*port, *mac) {
                 Ok(()) => added += 1,
                 // The port went meanwhile; the next round will know.
@@ -158,6 +175,18 @@ impl Reconciler {
             }
         }
         Ok(added)
+    }
+
+    /// Starts the counters of ports anew that the maps did not know, or knew in another place: the
+    /// figures there are those of a port that was there before.
+    fn reset_counters(&mut self, tables: &Tables) -> Result<(), SyncError> {
+        for (ifindex, entry) in &tables.ports {
+            let before = self.written.ports.get(ifindex);
+            if before.is_none_or(|before| before.slot != entry.slot) {
+                self.datapath.counters().reset(entry.slot)?;
+            }
+        }
+        Ok(())
     }
 
     fn attach_ports(
@@ -169,9 +198,9 @@ impl Reconciler {
         let mut unsure = Vec::new();
         for port in view.ports.iter().filter(|port| is_hookable(port)) {
             let Some(slot) = slot_of(port) else { continue };
-            // A port that left and came back has another number, and starts anew.
+            // One that left and came back has another number, and may have lost the program.
             if self.attached.get(&port.link.ifindex) != Some(&slot) {
-                let filter = self.host.ingress_program(port.link.ifindex, names::TC_INGRESS)?;
+                let filter = our_program(&mut self.host, port.link.ifindex)?;
                 let linked = self.datapath.has_link(device(port))?;
                 let present = if linked { Some(Hook::Tcx) } else { filter.map(|_| Hook::Clsact) };
                 unsure.push((port, slot, filter, present));
@@ -184,10 +213,7 @@ impl Reconciler {
             }
             let hook = self.hook.choose(present, new_ports);
             match self.datapath.attach(hook, device(port), filter)? {
-                Attached::New => {
-                    self.datapath.counters().reset(slot)?;
-                    done.attached += 1;
-                }
+                Attached::New => done.attached += 1,
                 Attached::Replaced => done.replaced += 1,
                 Attached::Adopted => {}
             }
@@ -196,28 +222,37 @@ impl Reconciler {
         Ok(())
     }
 
-    fn detach_ports(&mut self, view: &BridgeView, done: &mut Reconciled) -> Result<(), SyncError> {
-        let hooked: BTreeMap<Ifindex, &PortView> = view
-            .ports
-            .iter()
-            .filter(|port| is_hookable(port))
-            .map(|port| (port.link.ifindex, port))
-            .collect();
-        let gone: Vec<Ifindex> =
-            self.attached.keys().filter(|ifindex| !hooked.contains_key(ifindex)).copied().collect();
+    /// Takes the program from everything that had it and is not in `hooked`.
+    fn detach_ports(&mut self, hooked: &BTreeSet<Ifindex>) -> Result<usize, SyncError> {
+        let known = self.written.ports.keys().chain(self.attached.keys());
+        let gone: BTreeSet<Ifindex> =
+            known.filter(|ifindex| !hooked.contains(ifindex)).copied().collect();
+        let mut detached = 0;
         for ifindex in gone {
-            self.attached.remove(&ifindex);
-            done.detached += 1;
+            detached += usize::from(self.attached.remove(&ifindex).is_some());
             // A device that only left the bridge is still there, and so is its filter.
             if let Some(link) = self.host.link_by_index(ifindex)? {
-                let filter = self.host.ingress_program(ifindex, names::TC_INGRESS)?;
+                let filter = our_program(&mut self.host, ifindex)?;
                 let device = PortDevice { ifindex, name: &link.name };
                 self.datapath.detach(device, filter)?;
+                if filter.is_some() {
+                    self.host.remove_empty_clsact(ifindex)?;
+                }
             }
         }
-        self.datapath.forget_links_except(|ifindex| hooked.contains_key(&ifindex))?;
-        Ok(())
+        self.datapath.forget_links_except(|ifindex| hooked.contains(&ifindex))?;
+        Ok(detached)
     }
+}
+
+/// Id of the program of our filter on a device, if it has one.
+///
+/// # Errors
+///
+/// When the kernel cannot be asked.
+pub fn our_program(host: &mut Netlink, ifindex: Ifindex) -> Result<Option<u32>, NetlinkError> {
+    let FilterPlace { priority, handle, name } = datapath::FILTER;
+    host.ingress_program(ifindex, priority, handle, name)
 }
 
 fn slot_of(port: &PortView) -> Option<PortSlot> {

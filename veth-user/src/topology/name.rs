@@ -84,8 +84,21 @@ fn why_not(character: char) -> Option<&'static str> {
     }
 }
 
+/// A fabric's name is also that of a directory of pins, where the BPF file system keeps names with
+/// dots to itself.
+///
+/// Source: `bpf_lookup` in <https://github.com/torvalds/linux/blob/v6.12/kernel/bpf/inode.c>.
+fn check_fabric_name(name: &str) -> Result<(), NameError> {
+    check_name(name)?;
+    if name.contains('.') {
+        let why = "the BPF file system keeps such names to itself";
+        return Err(NameError::Character { name: name.to_owned(), character: '.', why });
+    }
+    Ok(())
+}
+
 macro_rules! names {
-    ($($(#[doc = $doc:literal])+ $type:ident;)+) => {$(
+    ($($(#[doc = $doc:literal])+ $type:ident by $check:ident;)+) => {$(
         $(#[doc = $doc])+
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $type(String);
@@ -101,7 +114,7 @@ macro_rules! names {
             type Err = NameError;
 
             fn from_str(name: &str) -> Result<Self, NameError> {
-                check_name(name)?;
+                $check(name)?;
                 Ok(Self(name.to_owned()))
             }
         }
@@ -122,14 +135,21 @@ macro_rules! names {
 
 names! {
     /// Name of a fabric, and of its bridge.
-    FabricName;
+    FabricName by check_fabric_name;
     /// Name of a network namespace, and of the port that leads into it.
-    NetnsName;
+    NetnsName by check_name;
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dots_are_for_namespaces_only() {
+        assert!("a.b".parse::<NetnsName>().is_ok());
+        let error = "a.b".parse::<FabricName>().expect_err("must be refused").to_string();
+        assert!(error.contains("BPF file system"), "{error}");
+    }
 
     #[track_caller]
     fn refused(name: &str, why: &str) {
@@ -143,7 +163,9 @@ mod tests {
     fn names_of_devices_are_names() {
         for name in ["a", "red", "exactly15bytes_", "lab-1", "eth0.5", "...", "grün", "All"] {
             assert_eq!(name.parse::<NetnsName>().expect("must be valid").as_str(), name);
-            assert_eq!(name.parse::<FabricName>().expect("must be valid").to_string(), name);
+            if !name.contains('.') {
+                assert_eq!(name.parse::<FabricName>().expect("must be valid").to_string(), name);
+            }
         }
     }
 

@@ -21,8 +21,12 @@ pub struct Link {
     pub mtu_bytes: u32,
     /// Whether it was set up.
     pub is_up: bool,
-    /// Whether it has a carrier: for a veth, both ends are up.
-    pub has_carrier: bool,
+    /// The group that it is in; zero unless somebody chose another.
+    pub group: u32,
+    /// Whether it queues what is sent through it: it has a queueing discipline of its own.
+    pub has_qdisc: bool,
+    /// Whether an XDP program sees what it receives.
+    pub has_xdp: bool,
     /// The bridge (or other controller) that it is a port of.
     pub controller: Option<Ifindex>,
     /// The other end, for a veth.
@@ -42,8 +46,6 @@ pub enum LinkKind {
     Bridge {
         /// It drops VLAN tags and frames by port membership.
         vlan_filtering: bool,
-        /// It runs the spanning tree protocol.
-        stp: bool,
     },
     /// Anything else, by the kernel's name; empty for hardware.
     Other(String),
@@ -69,7 +71,6 @@ pub enum PortState {
 
 /// A bridge's settings for one of its ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "the kernel's own independent switches")]
 pub struct BridgePort {
     /// The bridge's own number for it, from 1.
     pub slot: PortSlot,
@@ -77,8 +78,6 @@ pub struct BridgePort {
     pub state: PortState,
     /// May not talk to other isolated ports.
     pub isolated: bool,
-    /// Frames may go out where they came in.
-    pub hairpin: bool,
     /// Learns source addresses.
     pub learning: bool,
     /// Only known stations may send.

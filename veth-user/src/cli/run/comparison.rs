@@ -9,10 +9,10 @@ use nix::{
 };
 use serde::Serialize;
 
-use super::{Session, Talker};
+use super::{Session, Talker, say};
 use crate::{
     Stop, fabric,
-    sync::{HookPolicy, Reconciler},
+    sync::HookPolicy,
     topology::FabricName,
     traffic::{measure_round_trips, measure_stream},
 };
@@ -60,11 +60,11 @@ pub(super) fn compare(
             break;
         }
         if !session.json {
-            eprintln!("comparing with the plain bridge: round {round} of {ROUNDS}");
+            say(&format!("comparing with the plain bridge: round {round} of {ROUNDS}"));
         }
-        fabric::detach(fabric)?;
+        fabric::detach(fabric, &Stop::new())?;
         let bridge = measure(session, client, server)?;
-        Reconciler::start(fabric, hook)?.reconcile(&Stop::new())?;
+        fabric::attach(fabric, hook, &Stop::new())?;
         let fast = measure(session, client, server)?;
         // A round that was cut short says nothing.
         if !session.stop.is_requested() {

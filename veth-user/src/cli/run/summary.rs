@@ -7,7 +7,7 @@ use veth_common::{Counter, PortCounters};
 
 use super::comparison::{Comparison, Figures};
 use crate::{
-    counters::{Snapshot, difference, sum},
+    counters::{Snapshot, difference, every_verdict, sum},
     report::{self, si},
     topology::FabricName,
 };
@@ -26,7 +26,7 @@ struct Live {
     seconds: f64,
     frames: u64,
     redirected: u64,
-    #[serde(skip)]
+    #[serde(rename = "verdicts", serialize_with = "every_verdict")]
     counters: PortCounters,
 }
 
@@ -80,8 +80,9 @@ fn comparison_table(comparison: &Comparison) -> String {
     if rounds.is_empty() {
         return String::new();
     }
-    let mut table = report::new_table(&["", "BRIDGE", "FAST PATH", "RATIO"]);
+    let mut table = report::new_table(&["", "BRIDGE", "FAST PATH", "RATIO", "RANGE"]);
     report::align_right(&mut table, &[1, 2, 3]);
+    let mut unsteady = false;
     let stream: Figure = |figures| figures.stream_bits_per_second;
     let round_trips: Figure = |figures| figures.round_trips_per_second;
     for (name, unit, figure) in
@@ -89,22 +90,36 @@ fn comparison_table(comparison: &Comparison) -> String {
     {
         let bridge = median(rounds.iter().map(|round| figure(&round.bridge)));
         let fast = median(rounds.iter().map(|round| figure(&round.fast)));
-        let ratio = median(rounds.iter().map(|round| figure(&round.fast) / figure(&round.bridge)));
+        let ratios: Vec<f64> =
+            rounds.iter().map(|round| figure(&round.fast) / figure(&round.bridge)).collect();
+        let lowest = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+        let highest = ratios.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        unsteady |= highest / lowest > STEADY;
         table.add_row([
             name.to_owned(),
             format!("{} {unit}", si(bridge)),
             format!("{} {unit}", si(fast)),
-            format!("{ratio:.2}"),
+            format!("{:.2}", median(ratios.into_iter())),
+            format!("{lowest:.2} - {highest:.2}"),
         ]);
     }
+    let warning = if unsteady {
+        "the rounds differ a lot: something else kept this machine busy; try again when it is idle\n"
+    } else {
+        ""
+    };
     format!(
         "\nmedians of {} rounds in turn, both ends on one CPU:\n{}",
         rounds.len(),
         report::finish(&table)
-    )
+    ) + warning
 }
 
 type Figure = fn(&Figures) -> f64;
+
+/// How far the highest ratio may be above the lowest before the comparison says that it was
+/// disturbed.
+const STEADY: f64 = 1.5;
 
 /// The middle of `values`; not a number without any.
 fn median(values: impl Iterator<Item = f64>) -> f64 {
