@@ -118,14 +118,18 @@ impl Reconciler {
     /// datapath's, the kernel refuses something, or `stop` was requested between two attachments,
     /// each of which takes a while.
     pub fn reconcile(&mut self, stop: &Stop) -> Result<Reconciled, SyncError> {
-        if !self.datapath.is_current()? {
-            return Err(SyncError::Replaced(self.fabric.to_string()));
-        }
-        let Some(view) = observe_bridge(&mut self.host, self.fabric.as_str())? else {
-            self.datapath.tables().apply(&Tables::default())?;
-            self.detach_ports(&BTreeSet::new())?;
+        let view = observe_bridge(&mut self.host, self.fabric.as_str())?;
+        let is_current = self.datapath.is_current()?;
+        let Some(view) = view else {
+            if is_current {
+                self.datapath.tables().apply(&Tables::default())?;
+                self.detach_ports(&BTreeSet::new())?;
+            }
             return Err(SyncError::Absent(self.fabric.to_string()));
         };
+        if !is_current {
+            return Err(SyncError::Replaced(self.fabric.to_string()));
+        }
         let tables = Tables::of(&view, &self.written.stations);
         let mut done = Reconciled {
             ports: view.ports.len(),
