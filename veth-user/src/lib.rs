@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | 4 | [`cli`] | talk to people |
 //! | 3 | [`fabric`], [`sync`], [`traffic`] | orchestrate |
-//! | 2 | [`netns`], [`netlink`], [`datapath`], [`privilege`], `lock` | talk to the kernel |
+//! | 2 | [`netns`], [`netlink`], [`datapath`], [`privilege`], [`lock`], [`sysctl`] | talk to the kernel |
 //! | 1 | [`topology`], [`view`], [`plan`], [`forwarding`], [`counters`], [`report`] | decide, without I/O |
 
 pub mod cli;
@@ -22,6 +22,7 @@ pub mod privilege;
 pub mod report;
 mod stop;
 pub mod sync;
+pub mod sysctl;
 pub mod topology;
 pub mod traffic;
 pub mod view;

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{
     arguments::UpOptions,
-    session::{Session, print, print_json},
+    session::{Session, complain, print, print_json},
     target::read_topology,
 };
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     fabric::{self, Raised},
     plan::Step,
     sync::Reconciled,
+    sysctl,
 };
 
 #[derive(Serialize)]
@@ -37,11 +38,26 @@ pub(super) fn run(session: &Session, options: &UpOptions) -> Result<()> {
     }
     let raised = session
         .with_progress(|control| fabric::up(&topology, options.hook.map(Into::into), control))?;
+    if raised.datapath.is_some() {
+        warn_of_bridge_netfilter(name);
+    }
     if session.json {
         let steps = texts(&raised.steps);
         return print_json(&Output { fabric: name, steps, datapath: raised.datapath });
     }
     print(&describe(name, topology.namespaces().len(), &raised))
+}
+
+/// Says what the fast path passes by without anybody having asked for it.
+fn warn_of_bridge_netfilter(name: &str) {
+    let settings = sysctl::bridge_netfilter();
+    if !settings.is_empty() {
+        complain(&format!(
+            "warning: {} is on: rules of iptables apply to what the bridge of {name} forwards, and \
+             not to what takes the fast path; where they matter, use datapath = \"none\"",
+            settings.join(", ")
+        ));
+    }
 }
 
 /// What happened, in one or two lines.

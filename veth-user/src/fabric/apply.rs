@@ -14,7 +14,7 @@ use crate::{
     netns::{self, Named, Netns},
     plan::{self, BridgeState, Mark, Observed, PEER_NAME, PortPresence, Step},
     topology::{FabricName, NetnsName},
-    view::Address,
+    view::{Address, Link},
 };
 
 /// Groups of links that are about to be deleted: out of the way of groups that people use, which
@@ -27,6 +27,8 @@ pub(super) struct Executor<'a> {
     fabric: &'a FabricName,
     bridge: Option<Ifindex>,
     ports: HashMap<NetnsName, Ifindex>,
+    /// A group that no link is in, for those that are to be deleted at once.
+    free_group: u32,
     /// The namespace of the last step: steps come member by member, and one is held open at a
     /// time, so that a thousand of them do not take two thousand descriptors.
     inside: Option<Inside>,
@@ -41,7 +43,12 @@ struct Inside {
 }
 
 impl<'a> Executor<'a> {
-    pub(super) fn new(host: &'a mut Netlink, fabric: &'a FabricName, observed: &Observed) -> Self {
+    pub(super) fn new(
+        host: &'a mut Netlink,
+        fabric: &'a FabricName,
+        observed: &Observed,
+        links: &[Link],
+    ) -> Self {
         let bridge = match &observed.bridge {
             BridgeState::Ours(bridge) => Some(bridge.ifindex),
             BridgeState::Absent | BridgeState::Foreign(_) => None,
@@ -50,7 +57,18 @@ impl<'a> Executor<'a> {
             PortPresence::Ours(port) => Some((member.name.clone(), port.ifindex)),
             PortPresence::Absent | PortPresence::Foreign(_) => None,
         });
-        Self { host, fabric, bridge, ports: ports.collect(), inside: None }
+        // A process that was killed left its links in a group, and some of them may be in use
+        // again: only a group that nothing is in will do.
+        let taken: HashSet<u32> = links.iter().map(|link| link.group).collect();
+        let free_group = DOOMED.into_iter().find(|group| !taken.contains(group));
+        Self {
+            host,
+            fabric,
+            bridge,
+            ports: ports.collect(),
+            free_group: free_group.unwrap_or(*DOOMED.start()),
+            inside: None,
+        }
     }
 
     /// Carries out `steps`; on the first failure takes back those that were done.
@@ -227,11 +245,7 @@ impl<'a> Executor<'a> {
         if let [one] = doomed.as_slice() {
             return Ok(gone_is_fine(self.host.delete_link(*one))?);
         }
-        // A process that was killed here left its links in a group, and some of them may be in use
-        // again: only a group that nothing is in will do.
-        let taken: HashSet<u32> = self.host.links()?.iter().map(|link| link.group).collect();
-        let free = DOOMED.into_iter().find(|group| !taken.contains(group));
-        let group = free.unwrap_or(*DOOMED.start());
+        let group = self.free_group;
         let mut grouped = Vec::new();
         for port in doomed {
             let change = LinkChange { group: Some(group), ..LinkChange::default() };

@@ -70,7 +70,8 @@ pub fn up(
     let fabric = topology.name();
     let _lock = FabricLock::acquire(fabric.as_str(), control.stop)?;
     let mut host = Netlink::open()?;
-    let observed = observe::observe(&mut host, fabric, &names_of(topology), Depth::Everything)?;
+    let wanted = names_of(topology);
+    let (observed, links) = observe::observe(&mut host, fabric, &wanted, Depth::Everything)?;
     let plan = plan(topology, &observed)?;
     // Before anything is made: a datapath that this kernel cannot have is no reason to start.
     let hook = match topology.datapath() {
@@ -79,7 +80,7 @@ pub fn up(
     };
     let had_datapath = has_datapath(fabric)?;
 
-    let mut executor = Executor::new(&mut host, fabric, &observed);
+    let mut executor = Executor::new(&mut host, fabric, &observed, &links);
     executor.run(&plan.build, control)?;
     let attached = match hook {
         Some(hook) => Reconciler::start(fabric, hook)
@@ -155,7 +156,7 @@ pub struct Lowered {
 pub fn down(fabric: &FabricName, control: &mut Control<'_>) -> Result<Lowered, FabricError> {
     let _lock = FabricLock::acquire(fabric.as_str(), control.stop)?;
     let mut host = Netlink::open()?;
-    let observed = observe::observe(&mut host, fabric, &[], Depth::Marks)?;
+    let (observed, links) = observe::observe(&mut host, fabric, &[], Depth::Marks)?;
     let had_datapath = has_datapath(fabric)?;
     let steps = plan_removal(&observed);
     // Our own ports take the program with them. Detaching them one by one would make the kernel
@@ -168,8 +169,9 @@ pub fn down(fabric: &FabricName, control: &mut Control<'_>) -> Result<Lowered, F
             PortPresence::Absent | PortPresence::Foreign(_) => None,
         })
         .collect();
-    detach_filters(&mut host, fabric, |link| !ours.contains(&link.ifindex))?;
-    let mut executor = Executor::new(&mut host, fabric, &observed);
+    let theirs = links.iter().filter(|link| !ours.contains(&link.ifindex));
+    detach_filters(&mut host, fabric, theirs)?;
+    let mut executor = Executor::new(&mut host, fabric, &observed, &links);
     let removed = executor.run_all(&steps, control);
     if had_datapath && !removed.as_ref().is_err_and(FabricError::is_interrupted) {
         datapath::remove_dir(&datapath::dir_of(fabric.as_str()))
@@ -206,7 +208,7 @@ pub fn require_datapath(fabric: &FabricName) -> Result<(), FabricError> {
 pub fn missing(topology: &Topology) -> Result<Vec<Step>, FabricError> {
     let mut host = Netlink::open()?;
     let wanted = names_of(topology);
-    let observed = observe::observe(&mut host, topology.name(), &wanted, Depth::Everything)?;
+    let (observed, _) = observe::observe(&mut host, topology.name(), &wanted, Depth::Everything)?;
     Ok(plan(topology, &observed)?.steps().cloned().collect())
 }
 
@@ -237,11 +239,12 @@ pub fn detach(fabric: &FabricName, stop: &Stop) -> Result<(), FabricError> {
 
 fn detach_locked(fabric: &FabricName) -> Result<(), FabricError> {
     let mut host = Netlink::open()?;
+    let links = host.links()?;
     if !has_datapath(fabric)? {
-        return detach_filters(&mut host, fabric, |_| true);
+        return detach_filters(&mut host, fabric, &links);
     }
     let stations = datapath::pinned_stations(fabric.as_str())?;
-    detach_filters(&mut host, fabric, |_| true)?;
+    detach_filters(&mut host, fabric, &links)?;
     datapath::remove_dir(&datapath::dir_of(fabric.as_str()))
         .map_err(datapath::DatapathError::from)?;
     // The bridge may move them again, now that nobody relies on it.
@@ -256,17 +259,15 @@ fn detach_locked(fabric: &FabricName) -> Result<(), FabricError> {
     Ok(())
 }
 
-/// Removes our clsact filters from the ports of `fabric`, and from devices that were its ports,
-/// where `concerns` says so.
-fn detach_filters(
+/// Removes our clsact filters from those of `links` that are ports of `fabric`, or were.
+fn detach_filters<'a>(
     host: &mut Netlink,
     fabric: &FabricName,
-    concerns: impl Fn(&Link) -> bool,
+    links: impl IntoIterator<Item = &'a Link>,
 ) -> Result<(), FabricError> {
     let program = datapath::pinned_program(fabric.as_str())?;
-    let links = host.links()?;
-    let bridge = links.iter().find(|link| link.name == fabric.as_str()).map(|link| link.ifindex);
-    for link in links.iter().filter(|link| link.kind == LinkKind::Veth && concerns(link)) {
+    let bridge = host.link_by_name(fabric.as_str())?.map(|link| link.ifindex);
+    for link in links.into_iter().filter(|link| link.kind == LinkKind::Veth) {
         let is_port = bridge.is_some() && link.controller == bridge;
         let filter = our_program(host, link.ifindex)?;
         if filter.is_some() && (is_port || filter == program) {

@@ -1,6 +1,9 @@
 //! Reading a fabric out of the kernel.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    os::fd::AsFd as _,
+};
 
 use veth_common::Ifindex;
 
@@ -10,7 +13,7 @@ use crate::{
     netns::{self, Named, Netns},
     plan::{BridgeState, Inside, Mark, Member, NetnsState, Observed, PEER_NAME, PortPresence},
     topology::{FabricName, NetnsName},
-    view::{Link, LinkKind},
+    view::{Link, LinkKind, NetnsId},
 };
 
 /// The loopback device has this index in every namespace.
@@ -28,13 +31,14 @@ pub(super) enum Depth {
     Everything,
 }
 
-/// Reads everything of `fabric`, and whatever stands at the names in `wanted`.
+/// Reads everything of `fabric`, and whatever stands at the names in `wanted`. The links of the
+/// namespace, which it is read out of, come with it.
 pub(super) fn observe(
     host: &mut Netlink,
     fabric: &FabricName,
     wanted: &[NetnsName],
     depth: Depth,
-) -> Result<Observed, FabricError> {
+) -> Result<(Observed, Vec<Link>), FabricError> {
     let links = host.links()?;
     // By its name, or by its mark when somebody renamed it.
     let bridge = links
@@ -66,14 +70,27 @@ pub(super) fn observe(
             members[at].port = PortPresence::Foreign(describe(link));
         }
     }
-    for (name, state) in namespaces(fabric, depth)? {
+    // For a removal it is enough to know that one of our ports has its peer there.
+    let behind_ports = match depth {
+        Depth::Marks => members.iter().filter_map(netns_of_port).collect(),
+        Depth::Everything => BTreeMap::new(),
+    };
+    for (name, state) in namespaces(host, fabric, depth, &behind_ports)? {
         let ours = matches!(state, NetnsState::Ours(_) | NetnsState::Remains);
         if ours || wanted_names.contains(&name) {
             let at = place(&mut members, &name);
             members[at].netns = state;
         }
     }
-    Ok(Observed { bridge, members })
+    Ok((Observed { bridge, members }, links))
+}
+
+/// The namespace behind the port of a member, where the port is ours.
+fn netns_of_port(member: &Member) -> Option<(NetnsName, NetnsId)> {
+    match &member.port {
+        PortPresence::Ours(port) => Some((member.name.clone(), port.peer?.netns?)),
+        PortPresence::Absent | PortPresence::Foreign(_) => None,
+    }
 }
 
 fn absent(name: NetnsName) -> Member {
@@ -124,8 +141,10 @@ fn describe(link: &Link) -> String {
 
 /// What stands behind the names of namespaces, in their order.
 fn namespaces(
+    netlink: &mut Netlink,
     fabric: &FabricName,
     depth: Depth,
+    behind_ports: &BTreeMap<NetnsName, NetnsId>,
 ) -> Result<Vec<(NetnsName, NetnsState)>, FabricError> {
     let host = netns::current_inode()?;
     // Names that no topology could give are nothing of ours.
@@ -145,7 +164,16 @@ fn namespaces(
                 Named::Remains(text) => {
                     states.push((name.clone(), remains(fabric, host, name, &text)));
                 }
-                Named::Namespace(netns) => open.push((name, netns)),
+                Named::Namespace(netns) => {
+                    let expected = behind_ports.get(name);
+                    if expected.is_some() && netlink.netns_id(netns.as_fd())?.as_ref() == expected {
+                        // Asked without entering, and without the lock of all network
+                        // configuration, which a fabric that has just come up keeps busy.
+                        states.push((name.clone(), NetnsState::Ours(Inside::default())));
+                    } else {
+                        open.push((name, netns));
+                    }
+                }
             }
         }
         let inside = netns::visit_all(open.iter().map(|(_, netns)| netns), |netns| {

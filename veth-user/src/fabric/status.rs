@@ -94,7 +94,7 @@ pub fn list() -> Result<Vec<FabricName>, FabricError> {
 /// When there is nothing of that name, or the kernel cannot be asked.
 pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
     let mut host = Netlink::open()?;
-    let observed = observe::observe(&mut host, fabric, &[], observe::Depth::Everything)?;
+    let (observed, _) = observe::observe(&mut host, fabric, &[], observe::Depth::Everything)?;
     let view = observe_bridge(&mut host, fabric.as_str())?;
     let meta = datapath::read_meta(fabric.as_str())?;
     let has_pins = datapath::dir_of(fabric.as_str()).exists();

@@ -11,6 +11,7 @@ mod fdb;
 mod filter;
 mod link;
 mod monitor;
+mod netnsid;
 mod socket;
 
 pub use error::NetlinkError;

@@ -10,7 +10,10 @@ use bytes::BytesMut;
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{AsyncSocket as _, AsyncSocketExt as _, TokioSocket, protocols::NETLINK_ROUTE};
-use nix::errno::Errno;
+use nix::{
+    errno::Errno,
+    sys::socket::{setsockopt, sockopt::RcvBufForce},
+};
 
 use super::NetlinkError;
 
@@ -18,7 +21,7 @@ use super::NetlinkError;
 const GROUPS: [u32; 2] = [1, 3];
 
 /// Receive buffer in bytes: room for the events of a thousand ports at once.
-const RECEIVE_BYTES: i32 = 4 << 20;
+const RECEIVE_BYTES: usize = 4 << 20;
 
 /// Room for one datagram of events in bytes.
 const DATAGRAM_BYTES: usize = 64 << 10;
@@ -57,7 +60,8 @@ impl Monitor {
                 inner.add_membership(group)?;
             }
             let _ = inner.set_listen_all_namespaces(true);
-            let _ = inner.set_rx_buf_sz(RECEIVE_BYTES);
+            // Beyond what ordinary processes may have; without CAP_NET_ADMIN it stays as it is.
+            let _ = setsockopt(inner, RcvBufForce, &RECEIVE_BYTES);
             Ok(socket)
         };
         let socket = open().map_err(|source| NetlinkError::Socket {

@@ -1,0 +1,12 @@
+//! End-to-end tests: the real binary, the real kernel, real traffic.
+//!
+//! Each test has a host of its own: a network namespace and a mount namespace that nobody else
+//! sees, with its own `/run/netns` and BPF file system. They need root, and say so.
+
+mod bad_input;
+mod kill;
+mod lifecycle;
+mod run;
+mod sandbox;
+mod sync;
+mod traffic;

@@ -1,0 +1,123 @@
+//! Frames as they are: what a packet socket sends and sees on one device.
+
+use std::{
+    io::IoSlice,
+    os::fd::{AsRawFd as _, OwnedFd},
+    time::Instant,
+};
+
+use nix::{
+    errno::Errno,
+    ifaddrs::getifaddrs,
+    sched::{CpuSet, sched_getcpu, sched_setaffinity},
+    sys::{
+        socket::{
+            AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, recvfrom, sendmsg,
+            setsockopt, socket, sockopt,
+        },
+        time::TimeVal,
+    },
+    unistd::Pid,
+};
+use veth_common::Mac;
+
+use crate::sandbox::{PATIENCE, Sandbox};
+
+/// `PACKET_OUTGOING` of `linux/if_packet.h`: a frame that this very device sends.
+const OUTGOING: u8 = 4;
+
+/// An `EtherType` for experiments: no stack answers it.
+pub(crate) const EXPERIMENTAL: u16 = 0x88b5;
+
+/// One device, seen from below all protocols.
+pub(crate) struct Wire {
+    socket: OwnedFd,
+    device: LinkAddr,
+}
+
+impl Wire {
+    /// The device inside the namespace `netns`.
+    pub(crate) fn of(sandbox: &Sandbox, netns: &str) -> Self {
+        sandbox.inside(netns, || Self::open("eth0"))
+    }
+
+    /// A device in the namespace of the calling thread.
+    pub(crate) fn open(device: &str) -> Self {
+        let socket = socket(
+            AddressFamily::Packet,
+            SockType::Raw,
+            SockFlag::SOCK_CLOEXEC,
+            SockProtocol::EthAll,
+        )
+        .expect("root may open a packet socket");
+        setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::new(1, 0))
+            .expect("a socket has a timeout");
+        let device = getifaddrs()
+            .expect("devices can be listed")
+            .filter(|it| it.interface_name == device)
+            .find_map(|it| it.address?.as_link_addr().copied())
+            .expect("the device is there");
+        Self { socket, device }
+    }
+
+    /// Sends a frame.
+    #[track_caller]
+    pub(crate) fn send(&self, frame: &[u8]) {
+        let parts = [IoSlice::new(frame)];
+        let address = Some(&self.device);
+        let sent = sendmsg(self.socket.as_raw_fd(), &parts, &[], MsgFlags::empty(), address);
+        assert_eq!(sent, Ok(frame.len()));
+    }
+
+    /// The frames that come in before `last` does. The test fails when that never comes.
+    #[track_caller]
+    pub(crate) fn receive_until(&self, last: &[u8]) -> Vec<Vec<u8>> {
+        let mut frames = Vec::new();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            assert!(Instant::now() < deadline, "waited in vain for a frame");
+            match self.receive() {
+                Some(frame) if frame == last => return frames,
+                Some(frame) => frames.push(frame),
+                None => {}
+            }
+        }
+    }
+
+    /// The next frame that comes in; `None` when there is none for a while.
+    fn receive(&self) -> Option<Vec<u8>> {
+        let mut frame = vec![0; 65_536];
+        match recvfrom::<LinkAddr>(self.socket.as_raw_fd(), &mut frame) {
+            Ok((length, Some(from)))
+                if from.ifindex() == self.device.ifindex() && from.pkttype() != OUTGOING =>
+            {
+                frame.truncate(length);
+                Some(frame)
+            }
+            Ok(_) | Err(Errno::EAGAIN) => None,
+            Err(errno) => panic!("receive from a packet socket: {errno}"),
+        }
+    }
+}
+
+/// An Ethernet frame.
+pub(crate) fn frame(to: Mac, from: Mac, ether_type: u16, payload: &[u8]) -> Vec<u8> {
+    [&to.0, &from.0, ether_type.to_be_bytes().as_slice(), payload].concat()
+}
+
+/// An IPv4 packet between addresses that nobody has, so that nobody answers.
+pub(crate) fn ipv4_packet(length: usize) -> Vec<u8> {
+    let total = u16::try_from(length).expect("an IPv4 packet").to_be_bytes();
+    let mut packet =
+        vec![0x45, 0, total[0], total[1], 0, 0, 0, 0, 64, 253, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2];
+    packet.resize(length, 0xa5);
+    packet
+}
+
+/// Keeps this thread, and those that it starts, on one CPU. Frames between namespaces wait in one
+/// queue of the CPU that sends them, so they arrive in the order in which they were sent.
+pub(crate) fn stay_on_one_cpu() {
+    let mut one = CpuSet::new();
+    one.set(sched_getcpu().expect("a thread runs somewhere")).expect("that CPU exists");
+    sched_setaffinity(Pid::from_raw(0), &one).expect("a thread may stay where it is");
+}
