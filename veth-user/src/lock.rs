@@ -18,6 +18,9 @@ use crate::Stop;
 /// How long to wait for another process: longer than any operation takes.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// How long to wait without a word.
+const SILENCE: Duration = Duration::from_secs(1);
+
 /// How often to try.
 const INTERVAL: Duration = Duration::from_millis(20);
 
@@ -48,15 +51,20 @@ pub struct FabricLock {
 }
 
 impl FabricLock {
-    /// Waits for the lock of `fabric`.
+    /// Waits for the lock of `fabric`. When that takes a second, says so once through `waiting`.
     ///
     /// # Errors
     ///
     /// When another process keeps it, or `stop` is requested meanwhile.
-    pub fn acquire(fabric: &str, stop: &Stop) -> Result<Self, LockError> {
+    pub fn acquire(
+        fabric: &str,
+        stop: &Stop,
+        waiting: &mut dyn FnMut(),
+    ) -> Result<Self, LockError> {
         let failed = |source| LockError::Socket { fabric: fabric.to_owned(), source };
         let address = SocketAddr::from_abstract_name(format!("veth/{fabric}")).map_err(failed)?;
-        let deadline = Instant::now() + PATIENCE;
+        let started = Instant::now();
+        let mut said = false;
         loop {
             match UnixDatagram::bind_addr(&address) {
                 Ok(socket) => return Ok(Self { _socket: socket }),
@@ -64,10 +72,16 @@ impl FabricLock {
                     return Err(failed(error));
                 }
                 Err(_) if stop.is_requested() => return Err(LockError::Interrupted),
-                Err(_) if Instant::now() > deadline => {
+                Err(_) if started.elapsed() > PATIENCE => {
                     return Err(LockError::Busy(fabric.to_owned()));
                 }
-                Err(_) => thread::sleep(INTERVAL),
+                Err(_) => {
+                    if !said && started.elapsed() > SILENCE {
+                        said = true;
+                        waiting();
+                    }
+                    thread::sleep(INTERVAL);
+                }
             }
         }
     }
@@ -80,12 +94,12 @@ mod tests {
     #[test]
     fn second_process_waits_until_the_first_is_done() {
         let name = format!("lock-test-{}", std::process::id());
-        let first = FabricLock::acquire(&name, &Stop::new()).expect("nobody has it");
+        let first = FabricLock::acquire(&name, &Stop::new(), &mut || {}).expect("nobody has it");
         let stop = Stop::new();
         stop.request();
-        let refused = FabricLock::acquire(&name, &stop);
+        let refused = FabricLock::acquire(&name, &stop, &mut || {});
         assert!(matches!(refused, Err(LockError::Interrupted)));
         drop(first);
-        FabricLock::acquire(&name, &stop).map(drop).expect("it is free again");
+        FabricLock::acquire(&name, &stop, &mut || {}).map(drop).expect("it is free again");
     }
 }

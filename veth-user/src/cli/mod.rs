@@ -1,6 +1,6 @@
 //! The command line.
 //!
-//! One file for each command; what they share about talking to a person is in [`session`].
+//! One file for each command; what they share about talking to a person is in `session`.
 
 mod agent;
 mod arguments;

@@ -79,7 +79,9 @@ impl Teardown {
         self.armed = false;
         // The wish to stop is why we are here; it must not stop the clean-up.
         let mut progress = |_: usize, _: usize, _: &crate::plan::Step| {};
-        let mut control = Control { stop: &Stop::new(), progress: &mut progress };
+        let mut waiting = || {};
+        let stop = Stop::new();
+        let mut control = Control { stop: &stop, progress: &mut progress, waiting: &mut waiting };
         fabric::down(&self.fabric, &mut control)
             .with_context(|| format!("take fabric {} down", self.fabric))
             .map(drop)

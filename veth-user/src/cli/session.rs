@@ -107,7 +107,9 @@ impl Session {
             bar.set_position(done as u64);
             bar.set_message(step.to_string());
         };
-        let result = work(&mut Control { stop: &self.stop, progress: &mut progress });
+        let mut waiting = || say("another veth process works on this fabric; waiting for it");
+        let result =
+            work(&mut Control { stop: &self.stop, progress: &mut progress, waiting: &mut waiting });
         bar.finish_and_clear();
         result
     }

@@ -38,6 +38,8 @@ pub struct Control<'a> {
     pub stop: &'a Stop,
     /// Told before each step: how many are done, how many there are, and which one is next.
     pub progress: &'a mut dyn FnMut(usize, usize, &Step),
+    /// Told when another process works on the fabric, and has to be waited for.
+    pub waiting: &'a mut dyn FnMut(),
 }
 
 impl Control<'_> {
@@ -68,7 +70,7 @@ pub fn up(
     control: &mut Control<'_>,
 ) -> Result<Raised, FabricError> {
     let fabric = topology.name();
-    let _lock = FabricLock::acquire(fabric.as_str(), control.stop)?;
+    let _lock = FabricLock::acquire(fabric.as_str(), control.stop, control.waiting)?;
     let mut host = Netlink::open()?;
     let wanted = names_of(topology);
     let (observed, links) = observe::observe(&mut host, fabric, &wanted, Depth::Everything)?;
@@ -154,7 +156,7 @@ pub struct Lowered {
 ///
 /// What could not be removed, all of it.
 pub fn down(fabric: &FabricName, control: &mut Control<'_>) -> Result<Lowered, FabricError> {
-    let _lock = FabricLock::acquire(fabric.as_str(), control.stop)?;
+    let _lock = FabricLock::acquire(fabric.as_str(), control.stop, control.waiting)?;
     let mut host = Netlink::open()?;
     let (observed, links) = observe::observe(&mut host, fabric, &[], Depth::Marks)?;
     let had_datapath = has_datapath(fabric)?;
@@ -222,7 +224,7 @@ pub fn attach(
     hook: HookPolicy,
     stop: &Stop,
 ) -> Result<Reconciled, FabricError> {
-    let _lock = FabricLock::acquire(fabric.as_str(), stop)?;
+    let _lock = FabricLock::acquire(fabric.as_str(), stop, &mut || {})?;
     Ok(Reconciler::start(fabric, hook)?.reconcile(stop)?)
 }
 
@@ -233,7 +235,7 @@ pub fn attach(
 ///
 /// When a filter or pin is there and cannot be removed, or another process is at work.
 pub fn detach(fabric: &FabricName, stop: &Stop) -> Result<(), FabricError> {
-    let _lock = FabricLock::acquire(fabric.as_str(), stop)?;
+    let _lock = FabricLock::acquire(fabric.as_str(), stop, &mut || {})?;
     detach_locked(fabric)
 }
 

@@ -60,7 +60,7 @@ impl Agent {
         stop: &Stop,
     ) -> Result<(Self, Reconciled), SyncError> {
         let monitor = Monitor::subscribe()?;
-        let _lock = FabricLock::acquire(fabric.as_str(), stop)?;
+        let _lock = FabricLock::acquire(fabric.as_str(), stop, &mut || {})?;
         let mut reconciler = Reconciler::start(fabric, hook)?;
         let first = reconciler.reconcile(stop)?;
         let stats = AgentStats::default();
@@ -114,7 +114,7 @@ impl Agent {
 
     /// One look, while no other process works on the fabric.
     fn round(&mut self, stop: &Stop) -> Result<Reconciled, SyncError> {
-        let _lock = FabricLock::acquire(self.fabric.as_str(), stop)?;
+        let _lock = FabricLock::acquire(self.fabric.as_str(), stop, &mut || {})?;
         self.reconciler.reconcile(stop)
     }
 
