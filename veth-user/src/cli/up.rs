@@ -38,7 +38,7 @@ pub(super) fn run(session: &Session, options: &UpOptions) -> Result<()> {
     }
     let raised = session
         .with_progress(|control| fabric::up(&topology, options.hook.map(Into::into), control))?;
-    if raised.datapath.is_some() {
+    if raised.datapath.is_some_and(|datapath| datapath.attached > 0) {
         warn_of_bridge_netfilter(name);
     }
     if session.json {
@@ -53,8 +53,8 @@ fn warn_of_bridge_netfilter(name: &str) {
     let settings = sysctl::bridge_netfilter();
     if !settings.is_empty() {
         complain(&format!(
-            "warning: {} is on: rules of iptables apply to what the bridge of {name} forwards, and \
-             not to what takes the fast path; where they matter, use datapath = \"none\"",
+            "warning: br_netfilter is on ({}): its rules apply to what the bridge of {name} forwards, \
+             and not to what takes the fast path; where they matter, use datapath = \"none\"",
             settings.join(", ")
         ));
     }

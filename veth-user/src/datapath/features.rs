@@ -53,6 +53,20 @@ pub fn supported_hook() -> Result<Hook, DatapathError> {
     Ok(if has_tcx() { Hook::Tcx } else { Hook::Clsact })
 }
 
+/// Makes sure that this kernel has `hook`.
+///
+/// # Errors
+///
+/// When it has not.
+pub fn require_hook(hook: Hook) -> Result<(), DatapathError> {
+    match hook {
+        Hook::Tcx if !has_tcx() => {
+            Err(Unsupported::new("tcx", "hook that was asked for is; it is there", "6.6").into())
+        }
+        Hook::Tcx | Hook::Clsact => Ok(()),
+    }
+}
+
 /// Whether tcx is there: a kernel without it does not know the attach type. The loopback device
 /// is in every namespace.
 fn has_tcx() -> bool {

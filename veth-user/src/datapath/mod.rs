@@ -26,7 +26,7 @@ pub use attach::{Attached, FILTER, FilterPlace, Hook, PortDevice, detach_clsact}
 pub use bpffs::{BpffsError, dir_of, fabrics, remove_dir};
 pub use counters::CounterMap;
 pub use error::DatapathError;
-pub use features::{Unsupported, supported_hook};
+pub use features::{Unsupported, require_hook, supported_hook};
 pub use load::{Datapath, ProgramSource, has_link, pinned_program, pinned_stations, read_meta};
 #[cfg(feature = "ebpf-log")]
 pub use log::print_records;

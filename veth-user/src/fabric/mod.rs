@@ -136,6 +136,7 @@ fn has_datapath(fabric: &FabricName) -> Result<bool, FabricError> {
 /// When the kernel lacks what the datapath needs.
 pub fn hook_policy(hook: Option<Hook>) -> Result<HookPolicy, datapath::DatapathError> {
     let best = datapath::supported_hook()?;
+    hook.map_or(Ok(()), datapath::require_hook)?;
     Ok(hook.map_or(HookPolicy::Auto { best }, HookPolicy::Only))
 }
 
