@@ -39,8 +39,11 @@ pub(super) fn run(session: &Session, options: &RunOptions) -> Result<()> {
     let topology = read_topology(&options.file)?;
     let name = topology.name();
     let (client, server) = talkers(&topology)?;
+    let refusal = || {
+        format!("fabric {name} is up already; `veth down {name}` first, as run takes it down after")
+    };
     if fabric::list()?.contains(name) {
-        bail!("fabric {name} is up already; `veth down {name}` first, as run takes it down after");
+        bail!(refusal());
     }
     let live = match options.seconds {
         Some(seconds) => Some(Duration::from_secs_f64(seconds)),
@@ -54,7 +57,11 @@ pub(super) fn run(session: &Session, options: &RunOptions) -> Result<()> {
     };
 
     // A fabric that cannot be made takes itself back; only one that is there is ours to remove.
-    session.with_progress(|control| fabric::up(&topology, asked, control))?;
+    let raised = session.with_progress(|control| fabric::up(&topology, asked, control))?;
+    if raised.steps.is_empty() {
+        // Somebody else was quicker since the question above.
+        bail!(refusal());
+    }
     let mut teardown = Teardown { fabric: name.clone(), armed: true };
     let demo = || -> Result<Summary> {
         let client = Talker::open(&client)?;
