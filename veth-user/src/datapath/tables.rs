@@ -40,15 +40,15 @@ impl AddAssign for Changes {
 
 /// The maps that the forwarding decision reads.
 pub struct TableMaps {
-    ports: HashMap<MapData, Ifindex, PortEntry>,
-    fdb: HashMap<MapData, MacKey, FdbEntry>,
+    ports: Table<Ifindex, PortEntry>,
+    fdb: Table<MacKey, FdbEntry>,
 }
 
 impl TableMaps {
     pub(super) fn new(ports: Map, fdb: Map) -> Result<Self, DatapathError> {
         Ok(Self {
-            ports: HashMap::try_from(ports).map_err(failed(names::MAP_PORTS, "open"))?,
-            fdb: HashMap::try_from(fdb).map_err(failed(names::MAP_FDB, "open"))?,
+            ports: Table::open(names::MAP_PORTS, ports)?,
+            fdb: Table::open(names::MAP_FDB, fdb)?,
         })
     }
 
@@ -58,16 +58,10 @@ impl TableMaps {
     ///
     /// When a map cannot be read.
     pub fn read(&self) -> Result<Tables, DatapathError> {
-        let ports: Result<_, _> = self.ports.iter().collect();
-        let entries: Vec<FdbEntry> = self
-            .fdb
-            .iter()
-            .map(|entry| entry.map(|(_, value)| value))
-            .collect::<Result<_, _>>()
-            .map_err(failed(names::MAP_FDB, "read"))?;
+        let entries: Vec<FdbEntry> = self.fdb.read()?.into_values().collect();
         let targets = entries.iter().filter(|entry| entry.flags.contains(FdbFlags::TARGET));
         Ok(Tables {
-            ports: ports.map_err(failed(names::MAP_PORTS, "read"))?,
+            ports: self.ports.read()?.into_iter().collect(),
             stations: targets.map(|entry| (entry.key.mac(), entry.port)).collect(),
             fdb: entries.into_iter().map(|entry| (entry.key.mac(), entry)).collect(),
         })
@@ -84,72 +78,75 @@ impl TableMaps {
     pub fn apply(&mut self, tables: &Tables) -> Result<Changes, DatapathError> {
         let fdb = tables.fdb.values().map(|entry| (entry.key, *entry)).collect();
         let ports = tables.ports.iter().map(|(ifindex, entry)| (*ifindex, *entry)).collect();
-        let mut changes = remove_stale(&mut self.fdb, names::MAP_FDB, &fdb)?;
-        changes += write(&mut self.ports, names::MAP_PORTS, &ports)?;
-        changes += write(&mut self.fdb, names::MAP_FDB, &fdb)?;
-        changes += remove_stale(&mut self.ports, names::MAP_PORTS, &ports)?;
+        let mut changes = self.fdb.remove_stale(&fdb)?;
+        changes += self.ports.write(&ports)?;
+        changes += self.fdb.write(&fdb)?;
+        changes += self.ports.remove_stale(&ports)?;
         Ok(changes)
     }
 }
 
-/// Removes the entries that are not wanted.
-fn remove_stale<K, V>(
-    map: &mut HashMap<MapData, K, V>,
+/// A hash map, and its name for messages.
+struct Table<K, V> {
     name: &'static str,
-    wanted: &collections::HashMap<K, V>,
-) -> Result<Changes, DatapathError>
-where
-    K: Pod + Eq + Hash,
-    V: Pod,
-{
-    let present: Vec<K> = map.keys().collect::<Result<_, _>>().map_err(failed(name, "read"))?;
-    let mut changes = Changes::default();
-    for key in present.into_iter().filter(|key| !wanted.contains_key(key)) {
-        match map.remove(&key) {
-            Ok(()) => changes.removed += 1,
-            Err(MapError::KeyNotFound) => {}
-            Err(source) => return Err(failed(name, "remove an entry from")(source)),
-        }
-    }
-    Ok(changes)
+    map: HashMap<MapData, K, V>,
 }
 
-/// Writes the entries that are new or differ.
-fn write<K, V>(
-    map: &mut HashMap<MapData, K, V>,
-    name: &'static str,
-    wanted: &collections::HashMap<K, V>,
-) -> Result<Changes, DatapathError>
-where
-    K: Pod + Eq + Hash,
-    V: Pod + Eq,
-{
-    let present: collections::HashMap<K, V> =
-        map.iter().collect::<Result<_, _>>().map_err(failed(name, "read"))?;
-    let mut changes = Changes::default();
-    let mut left_out = false;
-    for (key, value) in wanted {
-        match present.get(key) {
-            Some(old) if old == value => continue,
-            Some(_) => changes.changed += 1,
-            None => changes.added += 1,
-        }
-        match map.insert(*key, *value, 0) {
-            Ok(()) => {}
-            Err(MapError::SyscallError(error))
-                if error.io_error.raw_os_error() == Some(Errno::E2BIG as i32) =>
-            {
-                left_out = true;
+impl<K: Pod + Eq + Hash, V: Pod + Eq> Table<K, V> {
+    fn open(name: &'static str, map: Map) -> Result<Self, DatapathError> {
+        let map = HashMap::try_from(map)
+            .map_err(|source| DatapathError::Map { action: format!("open map {name}"), source })?;
+        Ok(Self { name, map })
+    }
+
+    fn read(&self) -> Result<collections::HashMap<K, V>, DatapathError> {
+        self.map.iter().collect::<Result<_, _>>().map_err(|source| self.failed("read", source))
+    }
+
+    /// Removes the entries that are not wanted.
+    fn remove_stale(
+        &mut self,
+        wanted: &collections::HashMap<K, V>,
+    ) -> Result<Changes, DatapathError> {
+        let mut changes = Changes::default();
+        for key in self.read()?.into_keys().filter(|key| !wanted.contains_key(key)) {
+            match self.map.remove(&key) {
+                Ok(()) => changes.removed += 1,
+                Err(MapError::KeyNotFound) => {}
+                Err(source) => return Err(self.failed("remove an entry from", source)),
             }
-            Err(source) => return Err(failed(name, "write")(source)),
         }
+        Ok(changes)
     }
-    if left_out {
-        return Err(DatapathError::Full { map: name, entries: wanted.len() });
-    }
-    Ok(changes)
-}
 
-fn failed(map: &'static str, verb: &'static str) -> impl Fn(MapError) -> DatapathError {
-    move |source| DatapathError::Map { action: format!("{verb} map {map}"), source }
+    /// Writes the entries that are new or differ.
+    fn write(&mut self, wanted: &collections::HashMap<K, V>) -> Result<Changes, DatapathError> {
+        let present = self.read()?;
+        let mut changes = Changes::default();
+        let mut left_out = false;
+        for (key, value) in wanted {
+            match present.get(key) {
+                Some(old) if old == value => continue,
+                Some(_) => changes.changed += 1,
+                None => changes.added += 1,
+            }
+            match self.map.insert(*key, *value, 0) {
+                Ok(()) => {}
+                Err(MapError::SyscallError(error))
+                    if error.io_error.raw_os_error() == Some(Errno::E2BIG as i32) =>
+                {
+                    left_out = true;
+                }
+                Err(source) => return Err(self.failed("write", source)),
+            }
+        }
+        if left_out {
+            return Err(DatapathError::Full { map: self.name, entries: wanted.len() });
+        }
+        Ok(changes)
+    }
+
+    fn failed(&self, verb: &str, source: MapError) -> DatapathError {
+        DatapathError::Map { action: format!("{verb} map {}", self.name), source }
+    }
 }
