@@ -1,19 +1,27 @@
 //! One process at a time works on a fabric.
 //!
-//! The lock is the name of an abstract socket: it belongs to the network namespace, as fabrics do,
-//! the kernel lets go of it when the process ends in whatever way, and it leaves nothing behind.
+//! The lock is a file that only root can open, held by `flock(2)`: the kernel lets go of it when the
+//! process ends in whatever way. The file goes with the lock; one that a killed process left goes
+//! with the next.
 
 use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
     io,
-    os::{
-        linux::net::SocketAddrExt as _,
-        unix::net::{SocketAddr, UnixDatagram},
-    },
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
 
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
+
 use crate::Stop;
+
+/// Where the files are.
+const DIR: &str = "/run/veth";
 
 /// How long to wait for another process: longer than any operation takes.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -33,9 +41,9 @@ pub enum LockError {
     /// Somebody asked to stop.
     #[error("interrupted")]
     Interrupted,
-    /// The socket cannot be made.
-    #[error("lock fabric {fabric}: {source}")]
-    Socket {
+    /// The file cannot be made or locked.
+    #[error("lock fabric {fabric} by a file in {DIR}: {source}")]
+    File {
         /// The fabric.
         fabric: String,
         /// Why not.
@@ -47,7 +55,8 @@ pub enum LockError {
 #[derive(Debug)]
 #[must_use = "the lock is gone when this is dropped"]
 pub struct FabricLock {
-    _socket: UnixDatagram,
+    path: PathBuf,
+    _file: Flock<File>,
 }
 
 impl FabricLock {
@@ -61,21 +70,26 @@ impl FabricLock {
         stop: &Stop,
         waiting: &mut dyn FnMut(),
     ) -> Result<Self, LockError> {
-        let failed = |source| LockError::Socket { fabric: fabric.to_owned(), source };
-        let address = SocketAddr::from_abstract_name(format!("veth/{fabric}")).map_err(failed)?;
+        Self::acquire_in(Path::new(DIR), fabric, stop, waiting)
+    }
+
+    fn acquire_in(
+        dir: &Path,
+        fabric: &str,
+        stop: &Stop,
+        waiting: &mut dyn FnMut(),
+    ) -> Result<Self, LockError> {
         let started = Instant::now();
         let mut said = false;
         loop {
-            match UnixDatagram::bind_addr(&address) {
-                Ok(socket) => return Ok(Self { _socket: socket }),
-                Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
-                    return Err(failed(error));
-                }
-                Err(_) if stop.is_requested() => return Err(LockError::Interrupted),
-                Err(_) if started.elapsed() > PATIENCE => {
+            let tried = Self::try_acquire(dir.join(fabric));
+            match tried.map_err(|source| LockError::File { fabric: fabric.to_owned(), source })? {
+                Some(lock) => return Ok(lock),
+                None if stop.is_requested() => return Err(LockError::Interrupted),
+                None if started.elapsed() > PATIENCE => {
                     return Err(LockError::Busy(fabric.to_owned()));
                 }
-                Err(_) => {
+                None => {
                     if !said && started.elapsed() > SILENCE {
                         said = true;
                         waiting();
@@ -85,21 +99,81 @@ impl FabricLock {
             }
         }
     }
+
+    /// The lock, or `None` when another process has it, or was just giving it up.
+    fn try_acquire(path: PathBuf) -> io::Result<Option<Self>> {
+        if let Some(dir) = path.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        }
+        let opened =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = match opened {
+            // The directory went with another lock since.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened?,
+        };
+        let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(file) => file,
+            Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
+            Err((_, errno)) => return Err(errno.into()),
+        };
+        // The file that was opened may be one that its holder has removed meanwhile: the lock is
+        // that of the file at the path.
+        let is_current = fs::metadata(&path).is_ok_and(|now| {
+            file.metadata().is_ok_and(|ours| (now.dev(), now.ino()) == (ours.dev(), ours.ino()))
+        });
+        Ok(is_current.then_some(Self { path, _file: file }))
+    }
+}
+
+impl Drop for FabricLock {
+    fn drop(&mut self) {
+        // While the lock is still held, so that nobody else's file is removed. What stays harms
+        // nobody.
+        let _ = fs::remove_file(&self.path);
+        if let Some(dir) = self.path.parent() {
+            let _ = fs::remove_dir(dir);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn acquire(dir: &Path, stop: &Stop) -> Result<FabricLock, LockError> {
+        FabricLock::acquire_in(dir, "lab", stop, &mut || {})
+    }
+
     #[test]
-    fn second_process_waits_until_the_first_is_done() {
-        let name = format!("lock-test-{}", std::process::id());
-        let first = FabricLock::acquire(&name, &Stop::new(), &mut || {}).expect("nobody has it");
+    fn second_process_waits_until_the_first_is_done_and_nothing_is_left() {
+        let dir = std::env::temp_dir().join(format!("veth-lock-{}", std::process::id()));
+        let first = acquire(&dir, &Stop::new()).expect("nobody has it");
         let stop = Stop::new();
         stop.request();
-        let refused = FabricLock::acquire(&name, &stop, &mut || {});
-        assert!(matches!(refused, Err(LockError::Interrupted)));
+        assert!(matches!(acquire(&dir, &stop), Err(LockError::Interrupted)));
         drop(first);
-        FabricLock::acquire(&name, &stop, &mut || {}).map(drop).expect("it is free again");
+        acquire(&dir, &stop).map(drop).expect("it is free again");
+        assert!(!dir.exists());
+    }
+
+    #[test]
+    fn one_holder_at_a_time_however_many_come_and_go() {
+        let dir = std::env::temp_dir().join(format!("veth-lock-many-{}", std::process::id()));
+        let holders = std::sync::atomic::AtomicU32::new(0);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        let lock = acquire(&dir, &Stop::new()).expect("its turn comes");
+                        let before = holders.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                        assert_eq!(before, 0, "two have it");
+                        thread::yield_now();
+                        holders.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                        drop(lock);
+                    }
+                });
+            }
+        });
     }
 }

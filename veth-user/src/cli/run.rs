@@ -22,6 +22,7 @@ use crate::{
     datapath::Hook,
     fabric::{self, Control},
     netns::{Named, Netns},
+    plan::Step,
     sync::HookPolicy,
     topology::{DatapathKind, FabricName, Topology},
     traffic::{Background, Endpoint},
@@ -58,7 +59,7 @@ pub(super) fn run(session: &Session, options: &RunOptions) -> Result<()> {
 
     // A fabric that cannot be made takes itself back; only one that is there is ours to remove.
     let raised = session.with_progress(|control| fabric::up(&topology, asked, control))?;
-    if raised.steps.is_empty() {
+    if !raised.steps.iter().any(|step| matches!(step, Step::CreateBridge { .. })) {
         // Somebody else was quicker since the question above.
         bail!(refusal());
     }
@@ -85,7 +86,7 @@ impl Teardown {
     fn run(&mut self) -> Result<()> {
         self.armed = false;
         // The wish to stop is why we are here; it must not stop the clean-up.
-        let mut progress = |_: usize, _: usize, _: &crate::plan::Step| {};
+        let mut progress = |_: usize, _: usize, _: &Step| {};
         let mut waiting = || {};
         let stop = Stop::new();
         let mut control = Control { stop: &stop, progress: &mut progress, waiting: &mut waiting };

@@ -207,6 +207,9 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         if cause.is::<Unprivileged>() || is_unable(cause) {
             code = UNABLE;
         }
+        if cause.downcast_ref::<SyncError>().is_some_and(SyncError::is_interrupted) {
+            code = INTERRUPTED;
+        }
         if let Some(error) = cause.downcast_ref::<FabricError>() {
             if error.is_interrupted() {
                 code = INTERRUPTED;

@@ -42,7 +42,8 @@ pub enum DatapathError {
     /// The pins are of a fabric of the same name in another network namespace.
     #[error(
         "the pins of fabric {fabric} belong to a fabric of that name in another network \
-         namespace; take that one down there, or choose another name"
+         namespace; take that one down there, choose another name, or, when that namespace is \
+         gone, remove {}", super::dir_of(.fabric).display()
     )]
     Elsewhere {
         /// The fabric.

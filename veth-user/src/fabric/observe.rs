@@ -246,8 +246,8 @@ fn inspect(
         Some(theirs) if theirs == mark => {}
         Some(Mark::Netns { fabric, .. }) => {
             return Ok(NetnsState::Foreign(format!(
-                "there is a namespace of that name that belongs to a fabric {fabric}, of another \
-                 name or in another network namespace"
+                "there is a namespace of that name that belongs to fabric {fabric}, which is another \
+                 one or in another network namespace (when that is gone: ip netns del {name})"
             )));
         }
         _ => {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use veth_common::{Ifindex, PortSlot};
 
-use super::{FabricError, observe};
+use super::{FabricError, has_datapath, observe};
 use crate::{
     datapath::{self, Hook},
     forwarding::{eligibility, is_hookable},
@@ -83,8 +83,16 @@ pub fn list() -> Result<Vec<FabricName>, FabricError> {
         }
     }
     names.extend(observe::fabrics_of_namespaces()?);
-    names.extend(datapath::fabrics().map_err(datapath::DatapathError::from)?);
-    Ok(names.into_iter().filter_map(|name| name.parse().ok()).collect())
+    let mut names: BTreeSet<FabricName> =
+        names.iter().filter_map(|name| name.parse().ok()).collect();
+    for name in datapath::fabrics().map_err(datapath::DatapathError::from)? {
+        if let Ok(name) = name.parse()
+            && has_datapath(&name)?
+        {
+            names.insert(name);
+        }
+    }
+    Ok(names.into_iter().collect())
 }
 
 /// Looks at everything of `fabric`.
@@ -96,8 +104,8 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
     let mut host = Netlink::open()?;
     let (observed, _) = observe::observe(&mut host, fabric, &[], observe::Depth::Everything)?;
     let view = observe_bridge(&mut host, fabric.as_str())?;
-    let meta = datapath::read_meta(fabric.as_str())?;
-    let has_pins = datapath::dir_of(fabric.as_str()).exists();
+    let has_pins = has_datapath(fabric)?;
+    let meta = datapath::read_meta(fabric.as_str())?.filter(|_| has_pins);
     if view.is_none() && !has_pins && observed.members.is_empty() {
         return Err(SyncError::Absent(fabric.to_string()).into());
     }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope},
@@ -37,11 +37,11 @@ impl Netlink {
             .collect())
     }
 
-    /// Adds an address. It is usable at once: no duplicate address detection, as the topology
-    /// has proven it unique.
+    /// Adds an address for good, also where it is for a time. It is usable at once: no duplicate
+    /// address detection, as the topology has proven it unique.
     pub fn add_address(&mut self, ifindex: Ifindex, address: Address) -> Result<(), NetlinkError> {
         let message = message_of(ifindex, address);
-        self.execute(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL, || {
+        self.execute(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_REPLACE, || {
             format!("add address {}/{} to link {}", address.ip, address.prefix_len, ifindex.0)
         })
     }

@@ -17,8 +17,8 @@ use nix::{
 
 use super::NetlinkError;
 
-/// `RTNLGRP_LINK` and `RTNLGRP_NEIGH`.
-const GROUPS: [u32; 2] = [1, 3];
+/// `RTNLGRP_LINK`, `RTNLGRP_NEIGH` and `RTNLGRP_TC`.
+const GROUPS: [u32; 3] = [1, 3, 4];
 
 /// Receive buffer in bytes: room for the events of a thousand ports at once.
 const RECEIVE_BYTES: usize = 4 << 20;
@@ -33,6 +33,8 @@ pub enum Event {
     Link,
     /// A bridge's forwarding entry appeared, changed or went.
     Fdb,
+    /// A queueing discipline or filter appeared, changed or went.
+    Tc,
     /// Events were lost because they came faster than they were read.
     Overrun,
 }
@@ -65,7 +67,7 @@ impl Monitor {
             Ok(socket)
         };
         let socket = open().map_err(|source| NetlinkError::Socket {
-            action: "subscribe to link and neighbour events".into(),
+            action: "subscribe to events".into(),
             source,
         })?;
         Ok(Self { socket, buffer: BytesMut::with_capacity(DATAGRAM_BYTES) })
@@ -112,6 +114,12 @@ fn event_of(payload: NetlinkPayload<RouteNetlinkMessage>) -> Option<Event> {
         NetlinkPayload::InnerMessage(
             RouteNetlinkMessage::NewNeighbour(message) | RouteNetlinkMessage::DelNeighbour(message),
         ) => (message.header.family == AddressFamily::Bridge).then_some(Event::Fdb),
+        NetlinkPayload::InnerMessage(
+            RouteNetlinkMessage::NewQueueDiscipline(_)
+            | RouteNetlinkMessage::DelQueueDiscipline(_)
+            | RouteNetlinkMessage::NewTrafficFilter(_)
+            | RouteNetlinkMessage::DelTrafficFilter(_),
+        ) => Some(Event::Tc),
         NetlinkPayload::Overrun(_) => Some(Event::Overrun),
         _ => None,
     }

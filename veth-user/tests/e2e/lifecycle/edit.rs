@@ -139,3 +139,37 @@ fn addresses_that_somebody_changed_inside_are_put_right() {
     sandbox.veth(&["down", "lab"]).ok();
     sandbox.assert_empty();
 }
+
+#[test]
+#[ignore = "needs root"]
+fn second_address_of_a_subnet_survives_the_removal_of_the_first() {
+    let sandbox = Sandbox::new();
+    let two = "name = \"lab\"\n[[netns]]\nname = \"red\"\n\
+               addresses = [\"10.77.0.1/24\", \"10.77.0.3/24\"]\n";
+    let file = sandbox.file("lab.toml", two);
+    sandbox.veth(&["up", &file]).ok();
+    sandbox.file("lab.toml", &two.replace("\"10.77.0.1/24\", ", ""));
+    sandbox.veth(&["up", &file]).ok();
+    let addresses = sandbox.sh("ip -n red -4 addr show eth0");
+    assert!(
+        addresses.contains("10.77.0.3/24") && !addresses.contains("10.77.0.1/24"),
+        "{addresses}"
+    );
+    sandbox.veth(&["down", "lab"]).ok();
+    sandbox.assert_empty();
+}
+
+#[test]
+#[ignore = "needs root"]
+fn address_that_was_given_a_lifetime_is_made_permanent_again() {
+    let sandbox = Sandbox::new();
+    let file = sandbox.file("pair.toml", PAIR);
+    sandbox.veth(&["up", &file]).ok();
+    let lifetime = "valid_lft 1000 preferred_lft 1000";
+    sandbox.sh(&format!("ip -n red addr change 10.77.0.1/24 dev eth0 {lifetime}"));
+    sandbox.veth(&["up", &file]).ok();
+    let addresses = sandbox.sh("ip -n red -4 addr show eth0");
+    assert!(addresses.contains("valid_lft forever"), "{addresses}");
+    sandbox.veth(&["down", "lab"]).ok();
+    sandbox.assert_empty();
+}

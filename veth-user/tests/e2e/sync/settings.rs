@@ -98,6 +98,21 @@ fn port_that_does_not_learn_is_left_to_the_bridge() {
 
 #[test]
 #[ignore = "needs root"]
+fn port_with_a_queueing_discipline_is_left_to_the_bridge() {
+    let lab = Lab::up();
+    lab.expect_fast(red(), blue());
+    let (mac, port) = (lab.mac("blue"), lab.port("blue"));
+    let add = "tc qdisc add dev blue root pfifo";
+    lab.follow("qdisc added", add, |maps| maps.leaves_alone(mac));
+    lab.expect_verdict(red(), blue(), "destination_ineligible");
+    let remove = "tc qdisc del dev blue root";
+    lab.follow("qdisc removed", remove, |maps| maps.serves(mac, port));
+    lab.expect_fast(red(), blue());
+    lab.down();
+}
+
+#[test]
+#[ignore = "needs root"]
 fn locked_port_is_left_to_the_bridge() {
     let lab = Lab::up();
     lab.expect_fast(red(), blue());
