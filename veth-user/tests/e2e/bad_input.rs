@@ -177,8 +177,7 @@ fn wrong_file_leaves_a_fabric_that_is_up_alone() {
     sandbox.veth(&["up", &file]).fails(2, "netns[1].addresses[0]: ");
     sandbox.veth(&["down", &file]).fails(2, "netns[1].addresses[0]: ");
     sandbox.ping("red", "10.77.0.2");
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 #[test]
@@ -244,8 +243,7 @@ fn fabric_without_a_datapath_has_no_stats() {
     let file = sandbox.file("none.toml", &text);
     sandbox.veth(&["up", &file]).ok();
     sandbox.veth(&["stats", "lab"]).fails(1, "has no datapath");
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 #[test]

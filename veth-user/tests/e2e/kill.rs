@@ -80,8 +80,7 @@ fn recover(sandbox: &Sandbox, file: &str, round: usize) {
         sandbox.ping("w1", "10.77.0.8");
         assert!(sandbox.counter("lab", "w1", "redirected").0 > 0, "the fast path took nothing");
     }
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 /// How long `veth ARGS` takes when nobody kills it.
@@ -199,8 +198,7 @@ fn interrupted_edit_leaves_the_fabric_as_it_was() {
     assert_eq!(before, (sandbox.ifindex("red"), sandbox.netns_inode("blue")));
     sandbox.veth(&["status", &pair]).ok();
     sandbox.ping("red", "10.77.0.2");
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 #[test]
@@ -214,8 +212,7 @@ fn interrupted_down_is_completed_by_the_next() {
     down.signal(Signal::SIGINT);
     let ended = down.wait();
     assert!(matches!(ended.code, 0 | 130), "{}{}", ended.stdout, ended.stderr);
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 #[test]

@@ -69,8 +69,7 @@ fn up_and_down_work_with_either_hook() {
             assert_eq!(filters(&sandbox, port).contains("tc_ingress"), hook == "clsact");
         }
 
-        sandbox.veth(&["down", "lab"]).ok();
-        sandbox.assert_empty();
+        sandbox.down("lab");
     }
 }
 
@@ -127,8 +126,7 @@ fn dry_run_makes_nothing() {
     // It is the very plan that is then carried out.
     let wet = sandbox.veth(&["up", &file, "--json"]).ok().json();
     assert_eq!(dry["steps"], wet["steps"]);
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 #[test]
@@ -141,8 +139,7 @@ fn pins_are_for_root_alone() {
         let mode = fs::metadata(sandbox.path(dir)).expect("the directory is there").permissions();
         assert_eq!(mode.mode() & 0o7777, 0o700, "{dir}");
     }
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 #[test]
@@ -157,8 +154,7 @@ fn frames_go_on_when_no_veth_process_exists() {
         let before = redirected(&sandbox, "red");
         sandbox.ping("red", "10.77.0.2");
         assert!(redirected(&sandbox, "red") > before);
-        sandbox.veth(&["down", "lab"]).ok();
-        sandbox.assert_empty();
+        sandbox.down("lab");
     }
 }
 
@@ -190,8 +186,7 @@ fn two_fabrics_live_side_by_side() {
     sandbox.ping("red", "10.77.0.2");
     assert!(redirected(&sandbox, "red") > 0);
     assert_eq!(sandbox.veth(&["up", &lab, "--json"]).ok().json()["steps"], json!([]));
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 #[test]

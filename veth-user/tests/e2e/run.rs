@@ -177,8 +177,7 @@ fn fabric_that_is_up_is_refused_and_left_alone() {
     let redirected = sandbox.counter("lab", "red", "redirected").0;
     assert!(is_reachable(&sandbox, red, blue));
     assert!(sandbox.counter("lab", "red", "redirected").0 > redirected);
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 #[test]

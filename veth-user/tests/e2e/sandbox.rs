@@ -158,6 +158,13 @@ impl Sandbox {
         value[0]["stats64"][direction][name].as_u64().expect("the device has that statistic")
     }
 
+    /// Takes a fabric down, after which nothing may be left.
+    #[track_caller]
+    pub(crate) fn down(&self, fabric: &str) {
+        self.veth(&["down", fabric]).ok();
+        self.assert_empty();
+    }
+
     /// Fails the test unless nothing of any fabric is left.
     #[track_caller]
     pub(crate) fn assert_empty(&self) {

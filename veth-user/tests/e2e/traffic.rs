@@ -82,8 +82,7 @@ fn frames_skip_the_bridge(hook: &str) {
         assert_eq!(added.bridged, 0, "the bridge sent something");
     }
 
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 #[test]
@@ -101,8 +100,7 @@ fn ipv6_datagrams_are_redirected_one_by_one() {
     assert_eq!(after.1 - before.1, 200 * (100 + ETHERNET_IPV6_UDP));
     assert_eq!(after.2 - before.2, 200);
 
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 #[test]
@@ -133,8 +131,7 @@ fn datagrams_in_one_gso_frame_count_as_segments() {
     let redirected = Counter { frames: 1, bytes: 10_000 + ETHERNET_IPV4_UDP, segments: 10 };
     assert_eq!(after.since(&before).verdicts, [(Verdict::Redirected, redirected)].into());
 
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 #[test]
@@ -200,8 +197,7 @@ fn every_frame_has_one_verdict() {
         assert_ne!(from_red.of(verdict), Counter::default(), "{}", verdict.name());
     }
 
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 /// Three namespaces and one that only says when the others have got everything.

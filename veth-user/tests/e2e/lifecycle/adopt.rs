@@ -54,8 +54,7 @@ fn repeated_up_loses_no_frame_and_no_count() {
         });
 
         assert_eq!(program_of(&sandbox, "red"), program, "{hook}: the program is another one");
-        sandbox.veth(&["down", "lab"]).ok();
-        sandbox.assert_empty();
+        sandbox.down("lab");
     }
 }
 
@@ -84,8 +83,7 @@ fn program_is_replaced_without_a_gap() {
         for port in status(&sandbox, "lab")["ports"].as_array().expect("there are ports") {
             assert_eq!(port["hook"], hook);
         }
-        sandbox.veth(&["down", "lab"]).ok();
-        sandbox.assert_empty();
+        sandbox.down("lab");
     }
 }
 
@@ -111,8 +109,7 @@ fn ports_move_to_the_other_hook_without_losing_a_frame() {
     // What a port has is what it keeps.
     sandbox.veth(&["up", &file]).ok();
     assert_eq!(status(&sandbox, "lab")["ports"][0]["hook"], "clsact");
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 #[test]
@@ -126,8 +123,7 @@ fn counters_go_on_when_ports_move_to_the_other_hook() {
             sandbox.veth(&["up", &file, "--hook", hook]).ok();
         }
     });
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 #[test]
@@ -145,7 +141,6 @@ fn unfinished_datapath_is_completed() {
         sandbox.ping("red", "10.77.0.2");
         assert!(redirected(&sandbox, "red") > 0);
         assert_eq!(status(&sandbox, "lab")["problems"], serde_json::json!([]));
-        sandbox.veth(&["down", "lab"]).ok();
-        sandbox.assert_empty();
+        sandbox.down("lab");
     }
 }

@@ -34,8 +34,7 @@ fn agent_that_is_told_to_stop_leaves_forwarding_as_it_was() {
         assert_eq!(ended.stderr, "");
         let sent = datagrams.assert_all_arrived();
         assert!(redirected(&sandbox, "red") - before >= sent);
-        sandbox.veth(&["down", "lab"]).ok();
-        sandbox.assert_empty();
+        sandbox.down("lab");
     }
 }
 
@@ -58,8 +57,7 @@ fn service_manager_hears_when_the_agent_is_ready_and_when_it_stops() {
     assert!(hear(&manager).lines().any(|line| line == "STOPPING=1"));
     agent.wait().ok();
 
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 #[track_caller]
@@ -111,8 +109,7 @@ fn up_and_the_agent_do_not_get_in_each_others_way() {
     agent.signal(Signal::SIGTERM);
     agent.wait().ok();
     sandbox.veth(&["status", &pair]).ok();
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 #[test]
@@ -128,7 +125,6 @@ fn two_ups_at_once_both_end_with_the_fabric_up() {
         }
         sandbox.veth(&["status", &file]).ok();
         sandbox.ping("w1", "10.77.0.20");
-        sandbox.veth(&["down", "lab"]).ok();
-        sandbox.assert_empty();
+        sandbox.down("lab");
     }
 }

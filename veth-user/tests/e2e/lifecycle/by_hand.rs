@@ -39,8 +39,7 @@ fn down_removes_what_is_left() {
         for parts in combinations() {
             let what = damage(&sandbox, &file, hook, &parts);
             println!("{what}");
-            sandbox.veth(&["down", "lab"]).ok();
-            sandbox.assert_empty();
+            sandbox.down("lab");
         }
     }
 }
@@ -58,8 +57,7 @@ fn up_makes_it_whole_again() {
             sandbox.ping("red", "10.77.0.2");
             assert!(super::redirected(&sandbox, "red") > 0, "{what}: the fast path is not back");
             sandbox.veth(&["status", &file]).ok();
-            sandbox.veth(&["down", "lab"]).ok();
-            sandbox.assert_empty();
+            sandbox.down("lab");
         }
     }
 }
@@ -95,8 +93,7 @@ fn status_names_what_is_missing() {
 
         sandbox.veth(&["up", &file]).ok();
         sandbox.veth(&["status", &file]).ok();
-        sandbox.veth(&["down", "lab"]).ok();
-        sandbox.assert_empty();
+        sandbox.down("lab");
     }
 }
 
@@ -114,8 +111,7 @@ fn status_of_a_file_knows_of_a_member_of_which_nothing_is_left() {
     assert!(compared.stdout.contains("`veth up` would create namespace red"));
     sandbox.veth(&["up", &file]).ok();
     sandbox.veth(&["status", &file]).ok();
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 #[test]
@@ -135,8 +131,7 @@ fn status_names_a_port_that_lost_its_program() {
 
         sandbox.veth(&["up", &file]).ok();
         sandbox.veth(&["status", &file]).ok();
-        sandbox.veth(&["down", "lab"]).ok();
-        sandbox.assert_empty();
+        sandbox.down("lab");
     }
 }
 
@@ -168,6 +163,5 @@ fn fabric_of_which_only_namespaces_are_left_is_still_listed() {
     let all = sandbox.veth(&["status"]);
     assert!(all.stdout.contains("fabric lab"), "{}{}", all.stdout, all.stderr);
     assert_eq!(all.code, 1);
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }

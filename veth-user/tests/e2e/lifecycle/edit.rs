@@ -35,8 +35,7 @@ fn edit_leaves_those_alone_that_it_is_not_about() {
         assert_eq!(before, (sandbox.ifindex("lab"), identities(&sandbox, &["red", "blue"])));
         sandbox.veth(&["status", &pair]).ok();
 
-        sandbox.veth(&["down", "lab"]).ok();
-        sandbox.assert_empty();
+        sandbox.down("lab");
     }
 }
 
@@ -70,8 +69,7 @@ fn edited_mtu_and_addresses_are_changed_in_place() {
     talk.go_on();
     assert!(sandbox.sh("ip link show red").contains("mtu 1500"));
     assert_eq!(before, identities(&sandbox, &["red", "blue"]));
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 #[test]
@@ -104,8 +102,7 @@ fn datapath_comes_and_goes_under_a_connection() {
         }
 
         assert_eq!(before, identities(&sandbox, &["red", "blue"]));
-        sandbox.veth(&["down", "lab"]).ok();
-        sandbox.assert_empty();
+        sandbox.down("lab");
     }
 }
 
@@ -120,8 +117,7 @@ fn datapath_none_takes_the_filters_off_even_when_the_pins_are_gone() {
     sandbox.sh("rm -r /sys/fs/bpf/veth/lab");
     sandbox.veth(&["up", &none]).ok();
     assert_eq!(filters(&sandbox, "red") + &filters(&sandbox, "blue"), "");
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 #[test]
@@ -136,8 +132,7 @@ fn addresses_that_somebody_changed_inside_are_put_right() {
     let addresses = sandbox.sh("ip -n red addr show eth0");
     assert!(addresses.contains("10.77.0.1/24") && !addresses.contains("10.99"), "{addresses}");
     sandbox.ping("red", "10.77.0.2");
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 #[test]
@@ -155,8 +150,7 @@ fn second_address_of_a_subnet_survives_the_removal_of_the_first() {
         addresses.contains("10.77.0.3/24") && !addresses.contains("10.77.0.1/24"),
         "{addresses}"
     );
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 #[test]
@@ -170,6 +164,5 @@ fn address_that_was_given_a_lifetime_is_made_permanent_again() {
     sandbox.veth(&["up", &file]).ok();
     let addresses = sandbox.sh("ip -n red -4 addr show eth0");
     assert!(addresses.contains("valid_lft forever"), "{addresses}");
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }

@@ -35,8 +35,7 @@ fn up_that_runs_out_of_descriptors_leaves_nothing_wherever_it_is() {
         assert!(taken_back >= 4, "{hook}: only {taken_back} failures were half way");
         sandbox.ping("red", "10.77.0.2");
         assert!(redirected(&sandbox, "red") > 0);
-        sandbox.veth(&["down", "lab"]).ok();
-        sandbox.assert_empty();
+        sandbox.down("lab");
     }
 }
 
@@ -76,8 +75,7 @@ fn datapath_that_cannot_be_added_leaves_the_fabric_without_one() {
             let pins = sandbox.sh("ls /sys/fs/bpf/veth 2>/dev/null || true");
             assert_eq!(pins, "", "{hook}, {descriptors} descriptors: pins are left");
         }
-        sandbox.veth(&["down", "lab"]).ok();
-        sandbox.assert_empty();
+        sandbox.down("lab");
     }
 }
 
@@ -115,8 +113,7 @@ fn edit_that_fails_half_way_is_taken_back() {
     // Nothing is left to do for the old file: it is as it was.
     assert_eq!(sandbox.veth(&["up", &pair, "--json"]).ok().json()["steps"], json!([]));
     sandbox.veth(&["status", &pair]).ok();
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 #[test]
@@ -140,6 +137,5 @@ fn bpf_file_system_that_cannot_be_had_is_explained() {
 
     sandbox.veth(&["up", &file]).ok();
     sandbox.ping("red", "10.77.0.2");
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }

@@ -110,8 +110,7 @@ impl Lab {
         let Self { sandbox, agent, maps, .. } = self;
         drop(maps);
         agent.stop();
-        sandbox.veth(&["down", "lab"]).ok();
-        sandbox.assert_empty();
+        sandbox.down("lab");
     }
 }
 

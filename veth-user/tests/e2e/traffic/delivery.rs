@@ -30,8 +30,7 @@ fn ping_of_both_families_is_answered_over_the_fast_path() {
         let after = sandbox.counter("lab", "red", "redirected").0;
         assert!(after - before >= 3, "only {} requests took the fast path", after - before);
     }
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 #[test]
@@ -51,8 +50,7 @@ fn streams_arrive_whole_in_both_directions_at_once() {
     for netns in ["red", "blue"] {
         assert_eq!(sandbox.inside(netns, || protocol_counter("Tcp", "InCsumErrors")), 0);
     }
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 #[test]
@@ -70,8 +68,7 @@ fn datagrams_of_every_size_arrive_whole() {
     for netns in ["red", "blue"] {
         assert_eq!(sandbox.inside(netns, || protocol_counter("Udp", "InCsumErrors")), 0);
     }
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 #[test]
@@ -90,8 +87,7 @@ fn fragments_take_the_fast_path_one_by_one() {
     // 8 KiB and a UDP header in packets of 1480 bytes, each with a header of its own.
     let redirected = Counter { frames: 6, bytes: 8192 + 8 + 6 * 34, segments: 6 };
     assert_eq!(after.since(&before).verdicts, [(Verdict::Redirected, redirected)].into());
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 #[test]
@@ -147,8 +143,7 @@ fn receiver_still_checks_the_checksum() {
     assert_eq!(sandbox.inside("blue", || protocol_counter("Udp", "InCsumErrors")), 1);
     assert_eq!(sandbox.counter("lab", "red", "redirected").0 - before, 2);
 
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 /// A datagram from red to blue, with its checksums.

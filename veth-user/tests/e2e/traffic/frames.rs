@@ -104,8 +104,7 @@ impl Lab {
     fn down(self) {
         let Self { sandbox, wires, .. } = self;
         drop(wires);
-        sandbox.veth(&["down", "lab"]).ok();
-        sandbox.assert_empty();
+        sandbox.down("lab");
     }
 }
 

@@ -45,8 +45,7 @@ fn json_has_every_verdict_of_every_port() {
             assert!(keys(counter).iter().all(|key| counter[key].is_u64()), "{counter}");
         }
     }
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 fn sorted(mut names: Vec<String>) -> Vec<String> {
@@ -81,8 +80,7 @@ fn totals_never_go_down() {
             before = after;
         }
     });
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 /// Every number in the output, with its place.
@@ -126,8 +124,7 @@ fn watch_prints_a_line_of_json_per_interval_until_it_is_interrupted() {
     kill(Pid::from_raw(id), Signal::SIGINT).expect("can be interrupted");
     assert!(child.wait().expect("has ended").success());
 
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
 
 #[test]
@@ -143,6 +140,5 @@ fn watch_for_people_shows_rates_by_port() {
     assert_eq!(first_words, ["PORT", "red", "blue"], "{text}");
     assert!(text.contains("FRAMES/S"), "{text}");
     assert!(!text.contains('\x1b'), "no terminal, no escapes: {text:?}");
-    sandbox.veth(&["down", "lab"]).ok();
-    sandbox.assert_empty();
+    sandbox.down("lab");
 }
