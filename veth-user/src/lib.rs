@@ -7,7 +7,7 @@
 //! | 4 | [`cli`] | talk to people |
 //! | 3 | [`fabric`], [`sync`], [`traffic`] | orchestrate |
 //! | 2 | [`netns`], [`netlink`], [`datapath`], [`privilege`], [`lock`], [`sysctl`] | talk to the kernel |
-//! | 1 | [`topology`], [`view`], [`plan`], [`forwarding`], [`counters`], [`report`] | decide, without I/O |
+//! | 1 | [`topology`], [`view`], [`plan`], [`forwarding`], [`counters`], [`report`], [`results`] | decide, without I/O |
 
 pub mod cli;
 pub mod counters;
@@ -20,6 +20,7 @@ pub mod netns;
 pub mod plan;
 pub mod privilege;
 pub mod report;
+pub mod results;
 mod stop;
 pub mod sync;
 pub mod sysctl;

@@ -21,7 +21,10 @@ enum Layer {
 
 /// The lowest layer first, as in ARCHITECTURE.md.
 const LAYERS: &[(Layer, &[&str])] = &[
-    (Layer::Pure, &["topology", "view", "plan", "forwarding", "counters", "report", "stop"]),
+    (
+        Layer::Pure,
+        &["topology", "view", "plan", "forwarding", "counters", "report", "results", "stop"],
+    ),
     (Layer::Kernel, &["netns", "netlink", "datapath", "privilege", "lock", "sysctl"]),
     (Layer::Orchestration, &["fabric", "sync", "traffic"]),
     (Layer::FrontEnd, &["cli"]),
