@@ -17,12 +17,14 @@ pub mod names;
 #[cfg(feature = "user")]
 mod pod;
 mod port;
+mod prepared;
 mod verdict;
 
 pub use counters::{Counter, PortCounters};
 pub use fdb::{FdbEntry, FdbFlags, Lease};
 pub use mac::{Mac, MacKey};
 pub use port::{Ifindex, MAX_SLOTS, PortEntry, PortFlags, PortSlot};
+pub use prepared::Prepared;
 pub use verdict::{VERDICT_COUNT, Verdict};
 
 /// Version of the map layouts and of the meaning of their fields.

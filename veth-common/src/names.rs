@@ -1,10 +1,16 @@
 //! Names of the programs and maps in the object, as the loader and the pins use them.
 //!
-//! `#[map(name = ..)]` and `#[classifier]` in `veth-ebpf` repeat these as literals, because
-//! attribute macros take no constants; a test over the embedded object proves that they agree.
+//! `#[map(name = ..)]`, `#[classifier]` and `#[xdp]` in `veth-ebpf` repeat these as literals, because
+//! attribute macros take no constants; a test over the embedded objects proves that they agree.
 
 /// The classifier that runs at the tc ingress of each port.
 pub const TC_INGRESS: &str = "tc_ingress";
+/// The XDP program that runs at the ingress of each port, for frames of any size.
+///
+/// Minimum kernel version: 5.18 (XDP multi-buffer).
+pub const XDP_INGRESS: &str = "xdp_ingress";
+/// The same for older kernels, whose XDP frames lie in one page.
+pub const XDP_INGRESS_LINEAR: &str = "xdp_ingress_linear";
 
 /// Ports by ifindex ([`PortEntry`](crate::PortEntry)), `BPF_MAP_TYPE_HASH`.
 pub const MAP_PORTS: &str = "VETH_PORTS";
@@ -16,7 +22,17 @@ pub const MAP_COUNTERS: &str = "VETH_COUNTERS";
 /// Identity of the pinned set ([`Meta`](crate::Meta)), `BPF_MAP_TYPE_ARRAY` with one value.
 pub const MAP_META: &str = "VETH_META";
 
-/// Every map of the object.
+/// Devices that XDP hands frames to, by the slot of the port (`BPF_MAP_TYPE_DEVMAP`).
+pub const MAP_TARGETS: &str = "VETH_TARGETS";
+/// What was changed at a port and its peer to make XDP work there
+/// ([`Prepared`](crate::Prepared)), by ifindex of the port, `BPF_MAP_TYPE_HASH`.
+pub const MAP_PREPARED: &str = "VETH_PREPARED";
+
+/// The maps of every object.
 pub const MAPS: [&str; 4] = [MAP_PORTS, MAP_FDB, MAP_COUNTERS, MAP_META];
+/// The maps that only the XDP object has.
+pub const XDP_MAPS: [&str; 2] = [MAP_TARGETS, MAP_PREPARED];
 /// Every program of the tc object.
 pub const TC_PROGRAMS: [&str; 1] = [TC_INGRESS];
+/// Every program of the XDP object.
+pub const XDP_PROGRAMS: [&str; 2] = [XDP_INGRESS, XDP_INGRESS_LINEAR];

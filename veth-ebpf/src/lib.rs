@@ -21,3 +21,4 @@ pub mod maps;
 pub mod packet;
 pub mod skb;
 pub mod tables;
+pub mod xdp;

@@ -16,7 +16,7 @@ use veth_common::{
 use crate::tables::Tables;
 
 /// Room for every port of a bridge, and as many again while ports are replaced.
-const PORTS_MAX: u32 = 2 * MAX_SLOTS;
+pub const PORTS_MAX: u32 = 2 * MAX_SLOTS;
 /// Room for the stations of a busy bridge; the control plane reports what does not fit.
 const STATIONS_MAX: u32 = 16_384;
 

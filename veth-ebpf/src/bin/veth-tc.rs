@@ -29,7 +29,7 @@ mod program {
         );
 
         match decision.verdict {
-            Verdict::Redirected => skb.redirect_to_peer_of(decision.target),
+            Verdict::Redirected => skb.redirect_to_peer_of(decision.target.port),
             // "No opinion": the next program or filter, then the bridge, take the frame.
             _ => TC_ACT_UNSPEC,
         }

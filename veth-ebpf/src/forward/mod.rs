@@ -19,9 +19,24 @@ pub struct Decision {
     pub verdict: Verdict,
     /// The counters it goes to.
     pub slot: PortSlot,
-    /// The port whose peer gets the frame. No device unless the verdict is
+    /// The port whose peer gets the frame. [`Target::NONE`] unless the verdict is
     /// [`Verdict::Redirected`].
-    pub target: Ifindex,
+    pub target: Target,
+}
+
+/// A port that frames are handed to, by both of its names: tc knows devices, the devmap of XDP
+/// has slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its device.
+    pub port: Ifindex,
+    /// Its slot.
+    pub slot: PortSlot,
+}
+
+impl Target {
+    /// No port.
+    pub const NONE: Self = Self { port: Ifindex(0), slot: PortSlot::UNKNOWN };
 }
 
 /// A frame that may take the fast path.
@@ -29,7 +44,7 @@ struct Redirect {
     /// Counters of the port it came from.
     slot: PortSlot,
     /// The port whose peer gets it.
-    target: Ifindex,
+    target: Target,
 }
 
 /// Decides on the frame `packet` that arrived on `ingress`.
@@ -53,7 +68,7 @@ pub fn decide(packet: &impl Packet, ingress: Ifindex, tables: &impl Tables) -> D
         }
         Some(port) => (reason, port.slot),
     };
-    Decision { verdict, slot, target: Ifindex(0) }
+    Decision { verdict, slot, target: Target::NONE }
 }
 
 /// The checks of the fast path, in the order in which their reasons are reported.
@@ -68,5 +83,6 @@ fn redirect(
     let source = l2::source(packet, &ethernet, ingress, tables, &mut clock)?;
     let target = l2::target(&ethernet, &source, tables, &mut clock)?;
     l3::fits(packet, ethernet.ether_type, target.mtu_bytes)?;
-    Ok(Redirect { slot: source.slot, target: target.port })
+    let target = Target { port: target.port, slot: target.slot };
+    Ok(Redirect { slot: source.slot, target })
 }

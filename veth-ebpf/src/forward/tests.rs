@@ -13,7 +13,7 @@ use veth_common::{
     FdbEntry, FdbFlags, Ifindex, Lease, Mac, MacKey, PortEntry, PortFlags, PortSlot, Verdict,
 };
 
-use super::{Decision, decide};
+use super::{Decision, Target, decide};
 use crate::{packet::Bytes, tables::Tables};
 
 const RED: Ifindex = Ifindex(5);
@@ -21,6 +21,7 @@ const BLUE: Ifindex = Ifindex(6);
 const BRIDGE: Ifindex = Ifindex(3);
 const RED_SLOT: PortSlot = PortSlot(1);
 const BLUE_SLOT: PortSlot = PortSlot(2);
+const TO_BLUE: Target = Target { port: BLUE, slot: BLUE_SLOT };
 const RED_MAC: Mac = Mac([0x02, 0, 0, 0, 0, 0x21]);
 const BLUE_MAC: Mac = Mac([0x02, 0, 0, 0, 0, 0x22]);
 
@@ -174,14 +175,14 @@ impl Case {
     /// Asserts that the frame goes to blue and counts for red.
     #[track_caller]
     fn assert_redirected(&self) {
-        let wanted = Decision { verdict: Verdict::Redirected, slot: RED_SLOT, target: BLUE };
+        let wanted = Decision { verdict: Verdict::Redirected, slot: RED_SLOT, target: TO_BLUE };
         assert_eq!(self.decide(), wanted);
     }
 
     /// Asserts that the frame goes to the bridge for that reason, and counts for red.
     #[track_caller]
     fn assert_passed(&self, verdict: Verdict) {
-        let wanted = Decision { verdict, slot: RED_SLOT, target: Ifindex(0) };
+        let wanted = Decision { verdict, slot: RED_SLOT, target: Target::NONE };
         assert_eq!(self.decide(), wanted);
     }
 }

@@ -5,6 +5,9 @@ use aya::include_bytes_aligned;
 /// The tc object, as an ELF file.
 pub static TC_OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/veth-tc"));
 
+/// The XDP object, as an ELF file.
+pub static XDP_OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/veth-xdp"));
+
 /// Release of the embedded object, as [`Meta::release`](veth_common::Meta) has it.
 pub const RELEASE: u32 = number(env!("CARGO_PKG_VERSION_MAJOR")) << 16
     | number(env!("CARGO_PKG_VERSION_MINOR")) << 8

@@ -20,9 +20,11 @@ use anyhow::Result;
 const UNSAFE_FILES: &[&str] = &[
     "veth-common/src/pod.rs",
     "veth-ebpf/src/bin/veth-tc.rs",
+    "veth-ebpf/src/bin/veth-xdp.rs",
     "veth-ebpf/src/maps.rs",
     "veth-ebpf/src/packet.rs",
     "veth-ebpf/src/skb.rs",
+    "veth-ebpf/src/xdp.rs",
 ];
 
 /// A text file of the repository.

@@ -218,8 +218,9 @@ proptest! {
         // To the port of its destination, and to none when it belongs to the bridge.
         let mut entries = case.tables.fdb.values();
         let home = entries.find(|entry| case.frame.starts_with(&entry.key.mac().0));
-        let target = home.map(|entry| entry.port).filter(|_| decision.verdict.is_fast());
-        prop_assert_eq!(decision.target, target.unwrap_or_default());
+        let target = home.map(|entry| Target { port: entry.port, slot: entry.slot });
+        let target = target.filter(|_| decision.verdict.is_fast());
+        prop_assert_eq!(decision.target, target.unwrap_or(Target::NONE));
 
         // Counted for its port.
         let port = case.tables.ports.get(&ingress);

@@ -30,7 +30,7 @@ fn frame_of_nothing_but_an_ethernet_header_is_no_runt() {
 fn frame_on_unknown_port_goes_to_the_bridge_and_counts_in_slot_0() {
     let mut case = Case::of(Verdict::PortUnknown);
     let wanted =
-        Decision { verdict: Verdict::PortUnknown, slot: PortSlot::UNKNOWN, target: Ifindex(0) };
+        Decision { verdict: Verdict::PortUnknown, slot: PortSlot::UNKNOWN, target: Target::NONE };
     assert_eq!(case.decide(), wanted);
     // Whatever else is wrong with it.
     case.frame.clear();
@@ -207,7 +207,7 @@ fn every_verdict_counts_for_the_port_that_the_frame_came_from() {
         let is_unknown = verdict == Verdict::PortUnknown;
         let slot = if is_unknown { PortSlot::UNKNOWN } else { RED_SLOT };
         assert_eq!(decision.slot, slot, "{}", verdict.name());
-        let target = if verdict.is_fast() { BLUE } else { Ifindex(0) };
+        let target = if verdict.is_fast() { TO_BLUE } else { Target::NONE };
         assert_eq!(decision.target, target, "{}", verdict.name());
     }
 }
