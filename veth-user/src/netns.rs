@@ -27,6 +27,9 @@ use nix::{
 /// Where named namespaces live, as iproute2 has it.
 pub const NETNS_DIR: &str = "/run/netns";
 
+/// Where the BPF file system is, by convention.
+const BPFFS: &str = "/sys/fs/bpf";
+
 /// `NSFS_MAGIC` of `linux/magic.h`.
 const NSFS: FsType = FsType(0x6e73_6673);
 
@@ -225,15 +228,36 @@ pub fn remove(name: &str) -> Result<(), NetnsError> {
     remove().map_err(|source| NetnsError::new("remove", name, source))
 }
 
-/// Inode of the namespace of this process, which tells it from others.
+/// Inode of the namespace of the calling thread, which tells it from others. Threads of one
+/// process may be in different ones.
 ///
 /// # Errors
 ///
 /// When `/proc` does not tell.
 pub fn current_inode() -> Result<u64, NetnsError> {
-    fs::metadata("/proc/self/ns/net")
+    fs::metadata("/proc/thread-self/ns/net")
         .map(|metadata| metadata.ino())
-        .map_err(|source| NetnsError::new("examine", "of this process", source))
+        .map_err(|source| NetnsError::new("examine", "of this thread", source))
+}
+
+/// Runs `work` on a thread of its own that has a network namespace, a `/run` and a BPF file system
+/// to itself, all of them empty: its `lo` is down, and it sees neither the named namespaces nor the
+/// locks and pins of the machine.
+///
+/// What is made in there (devices, named namespaces, pins) is in sight of that thread and of those
+/// that it starts, and of nobody else. It ends with the last of them, also where the process is
+/// killed: nothing has to be taken down.
+///
+/// # Errors
+///
+/// When the namespaces cannot be made, or their file systems not be mounted (`CAP_SYS_ADMIN`).
+pub fn private<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, NetnsError> {
+    on_own_thread(|| {
+        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)?;
+        hide_mounts()?;
+        Ok(work())
+    })
+    .map_err(|source| NetnsError::new("make", "of this thread's own", source))
 }
 
 /// The names under [`NETNS_DIR`], whatever stands behind them.
@@ -265,6 +289,22 @@ fn on_own_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Re
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
+}
+
+/// Mounts empty file systems where the machine's named things are, in the calling thread's mount
+/// namespace, which is a new one.
+fn hide_mounts() -> io::Result<()> {
+    // First of all: mounts would otherwise be made, and later taken away, outside as well.
+    let alone = MsFlags::MS_PRIVATE | MsFlags::MS_REC;
+    mount(None::<&str>, "/", None::<&str>, alone, None::<&str>)?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    for (kind, path, mode) in [("tmpfs", "/run", "mode=0755"), ("bpf", BPFFS, "mode=0700")] {
+        mount(Some(kind), path, Some(kind), flags, Some(mode)).map_err(|errno| {
+            let error = io::Error::from(errno);
+            io::Error::new(error.kind(), format!("mount {kind} on {path}: {error}"))
+        })?;
+    }
+    Ok(())
 }
 
 /// Makes [`NETNS_DIR`] the shared mount that iproute2 expects, so that a namespace named here
