@@ -25,6 +25,12 @@ pub enum NetlinkError {
         /// The socket's error.
         source: io::Error,
     },
+    /// This kernel has no generic netlink family of that name.
+    #[error("look up generic netlink family {family}: this kernel has none of that name")]
+    NoFamily {
+        /// The name.
+        family: &'static str,
+    },
     /// The kernel's answer does not parse.
     #[error("{action}: the kernel's answer does not parse: {reason}")]
     Malformed {
@@ -43,7 +49,7 @@ impl NetlinkError {
     fn errno(&self) -> Option<Errno> {
         match self {
             Self::Refused { errno, .. } => Some(*errno),
-            Self::Socket { .. } | Self::Malformed { .. } => None,
+            Self::Socket { .. } | Self::NoFamily { .. } | Self::Malformed { .. } => None,
         }
     }
 
@@ -52,9 +58,11 @@ impl NetlinkError {
         matches!(self.errno(), Some(Errno::ENOENT | Errno::ENODEV | Errno::EADDRNOTAVAIL))
     }
 
-    /// The object is not of the kind that the request is for (any more).
+    /// The object is not of the kind that the request is for (any more), or this kernel does not
+    /// know the request.
     pub fn is_unsupported(&self) -> bool {
-        matches!(self.errno(), Some(Errno::EOPNOTSUPP | Errno::EINVAL))
+        matches!(self, Self::NoFamily { .. })
+            || matches!(self.errno(), Some(Errno::EOPNOTSUPP | Errno::EINVAL))
     }
 
     /// Something that the request names does not mean anything (any more).

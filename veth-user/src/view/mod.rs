@@ -6,10 +6,12 @@
 mod address;
 mod fdb;
 mod link;
+mod offloads;
 
 pub use address::Address;
 pub use fdb::{BridgeFdbEntry, FdbKind};
 pub use link::{BridgePort, Link, LinkKind, NetnsId, PeerRef, PortState};
+pub use offloads::{Offload, OffloadState, Offloads};
 
 /// A bridge and everything that decides what it does with a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]

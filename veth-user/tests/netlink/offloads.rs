@@ -1,0 +1,98 @@
+//! Offloads: what is turned off is off, comes back, and takes along what depends on it.
+
+use veth_common::Ifindex;
+use veth_user::{
+    netlink::{Ethtool, Netlink},
+    view::{Offload, Offloads},
+};
+
+use crate::{output, private, skip, veth_pair};
+
+/// Asserts what `ethtool -k` says of features of the link `red`.
+/// It has old names for some: `tx-vlan-offload` is `tx-vlan-hw-insert`.
+#[track_caller]
+fn assert_features(expected: &[(&str, &str)]) {
+    let Some(text) = output("ethtool", &["-k", "red"]) else {
+        skip("a second opinion on offloads: ethtool is not installed");
+        return;
+    };
+    for (name, state) in expected {
+        let line = text
+            .lines()
+            .map(str::trim)
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        assert_eq!(line.map(|it| it.split(' ').next()), Some(Some(*state)), "{name} in {text}");
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn what_a_datapath_cannot_bear_is_turned_off_and_put_back() {
+    private(|| {
+        let [red, _] = veth_pair(&mut Netlink::open().expect("a socket"));
+        let mut ethtool = Ethtool::open().expect("kernels since 5.6 have the family");
+        let before = ethtool.offloads(red).expect("readable");
+        let unbearable = Offloads::from([
+            Offload::TxChecksum,
+            Offload::TxChecksumSctp,
+            Offload::TxVlanInsert,
+            Offload::TxVlanStagInsert,
+        ]);
+        assert_eq!(before.active.and(unbearable), unbearable, "veth has them all on");
+        assert_eq!(before.changeable.and(unbearable), unbearable);
+        assert!(!before.active.contains(Offload::RxGro), "veth has it off");
+        assert_features(&[
+            ("tx-checksum-ip-generic", "on"),
+            ("tx-tcp-segmentation", "on"),
+            ("generic-receive-offload", "off"),
+        ]);
+
+        let gro = Offloads::from([Offload::RxGro]);
+        ethtool.set_offloads(red, gro, unbearable).expect("veth can change them");
+        let during = ethtool.offloads(red).expect("readable");
+        assert_eq!(during.active, gro);
+        assert_eq!(during.wanted, gro);
+        assert_eq!(during.changeable, before.changeable);
+        assert_features(&[
+            ("tx-checksum-ip-generic", "off"),
+            ("tx-checksum-sctp", "off"),
+            ("tx-vlan-offload", "off"),
+            ("tx-vlan-stag-hw-insert", "off"),
+            // Needs the checksum, and waits for it.
+            ("tx-tcp-segmentation", "off"),
+            ("generic-receive-offload", "on"),
+        ]);
+
+        let [on, off] = [before.wanted, during.wanted];
+        ethtool.set_offloads(red, on.except(off), off.except(on)).expect("veth can change them");
+        assert_eq!(ethtool.offloads(red).expect("readable"), before);
+        assert_features(&[("tx-checksum-ip-generic", "on"), ("tx-tcp-segmentation", "on")]);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn an_empty_change_changes_nothing() {
+    private(|| {
+        let [red, _] = veth_pair(&mut Netlink::open().expect("a socket"));
+        let mut ethtool = Ethtool::open().expect("kernels since 5.6 have the family");
+        let before = ethtool.offloads(red).expect("readable");
+        ethtool.set_offloads(red, Offloads::NONE, Offloads::NONE).expect("nothing to refuse");
+        assert_eq!(ethtool.offloads(red).expect("readable"), before);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn device_that_is_gone_is_not_found() {
+    private(|| {
+        let gone = Ifindex(4711);
+        let mut ethtool = Ethtool::open().expect("kernels since 5.6 have the family");
+        let error = ethtool.offloads(gone).expect_err("there is no such device");
+        assert!(error.is_not_found(), "{error}");
+        let gro = Offloads::from([Offload::RxGro]);
+        let error = ethtool.set_offloads(gone, gro, Offloads::NONE).expect_err("still none");
+        assert!(error.is_not_found(), "{error}");
+        assert!(error.to_string().contains("link 4711 (on: rx-gro; off: none)"), "{error}");
+    });
+}
