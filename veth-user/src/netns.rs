@@ -241,7 +241,7 @@ pub fn current_inode() -> Result<u64, NetnsError> {
 }
 
 /// Runs `work` on a thread of its own that has a network namespace, a `/run` and a BPF file system
-/// to itself, all of them empty: its `lo` is down, and it sees neither the named namespaces nor the
+/// to itself, all of them new: its `lo` is down, and it sees neither the named namespaces nor the
 /// locks and pins of the machine.
 ///
 /// What is made in there (devices, named namespaces, pins) is in sight of that thread and of those
