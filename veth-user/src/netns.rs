@@ -8,6 +8,7 @@
 //! known for what they are.
 
 use std::{
+    collections::HashMap,
     fs::{self, File},
     io::{self, Write as _},
     os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
@@ -275,6 +276,18 @@ pub fn names() -> io::Result<Vec<String>> {
     entries
         .filter_map(|entry| entry.map(|entry| entry.file_name().into_string().ok()).transpose())
         .collect()
+}
+
+/// The names under [`NETNS_DIR`] by the inode of the namespace behind them.
+///
+/// # Errors
+///
+/// When the directory exists and cannot be read.
+pub fn names_by_inode() -> Result<HashMap<u64, String>, NetnsError> {
+    let names = names().map_err(|source| NetnsError::new("list", NETNS_DIR, source))?;
+    // One that is gone by now is none; and whoever looks a name up sees what kind of file it is.
+    let inode = |name: &String| fs::metadata(path_of(name)).ok().map(|metadata| metadata.ino());
+    Ok(names.into_iter().filter_map(|name| Some((inode(&name)?, name))).collect())
 }
 
 fn path_of(name: &str) -> PathBuf {

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     datapath, fabric,
+    forwarding::FastPath,
     sync::{Agent, AgentStats, Reconciled, SyncError},
     topology::FabricName,
 };
@@ -26,13 +27,19 @@ pub(super) fn run(session: &Session, options: &AgentOptions) -> Result<()> {
     let name: FabricName =
         options.name.parse().with_context(|| format!("{:?} is no fabric", options.name))?;
     fabric::require_datapath(&name)?;
-    let hook = fabric::hook_policy(options.hook.map(Into::into))?;
+    let hook = || {
+        // What a fabric has can be switched while the agent runs.
+        let path = datapath::pinned_path(name.as_str()).unwrap_or(FastPath::Tc);
+        fabric::hook_policy(path, options.hook.map(Into::into))
+    };
     session.runtime.block_on(async {
-        let (mut agent, first) = Agent::start(&name, hook, &session.stop)?;
+        let (mut agent, first) = Agent::start(&name, hook()?, &session.stop)?;
         tell(session, &name, first, agent.stats(), "ready")?;
         #[cfg(feature = "ebpf-log")]
-        if let Some(program) = crate::datapath::pinned_program(name.as_str())? {
-            crate::datapath::print_records(program).context("read the program's records")?;
+        if let Some(path) = datapath::pinned_path(name.as_str())
+            && let Some(program) = datapath::pinned_program(name.as_str(), path)?
+        {
+            datapath::print_records(program).context("read the program's records")?;
         }
         notify(&[NotifyState::Ready]);
         loop {
@@ -57,7 +64,7 @@ pub(super) fn run(session: &Session, options: &AgentOptions) -> Result<()> {
                     break;
                 }
                 Err(SyncError::Replaced(_)) => {
-                    let (anew, first) = Agent::start(&name, hook, &session.stop)?;
+                    let (anew, first) = Agent::start(&name, hook()?, &session.stop)?;
                     agent = anew;
                     tell(session, &name, first, agent.stats(), "took over a new datapath")?;
                 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::datapath::Hook;
+use crate::{datapath::Hook, topology::DatapathKind};
 
 /// A fast, observable path between network namespaces.
 ///
@@ -45,6 +45,8 @@ pub enum Command {
   veth up examples/pair.toml            make the fabric
   veth up examples/pair.toml            again: nothing to do
   veth up --dry-run examples/pair.toml  say what would be done
+  veth up --datapath xdp examples/pair.toml
+                                        switch it to XDP while traffic goes on
 
 A fabric that is up is changed by as little as the file differs from it. When a step fails, what
 was done is taken back. The datapath keeps running when veth does not.")]
@@ -111,6 +113,9 @@ pub struct UpOptions {
     /// Only say what would be done.
     #[arg(long)]
     pub dry_run: bool,
+    /// What forwards frames: tc, xdp or none; by default what the file says.
+    #[arg(long, value_name = "DATAPATH")]
+    pub datapath: Option<DatapathKind>,
     /// Where to attach the program; by default the best that the kernel has.
     #[arg(long, value_name = "HOOK")]
     pub hook: Option<HookName>,
@@ -150,6 +155,9 @@ pub struct RunOptions {
     /// How long to show live traffic; by default until Ctrl-C on a terminal, otherwise 10.
     #[arg(long, value_name = "N", value_parser = seconds)]
     pub seconds: Option<f64>,
+    /// What forwards frames: tc, xdp or none; by default what the file says.
+    #[arg(long, value_name = "DATAPATH")]
+    pub datapath: Option<DatapathKind>,
     /// Where to attach the program; by default the best that the kernel has.
     #[arg(long, value_name = "HOOK")]
     pub hook: Option<HookName>,

@@ -24,7 +24,7 @@ use crate::{
     netns::{Named, Netns},
     plan::Step,
     sync::HookPolicy,
-    topology::{DatapathKind, FabricName, Topology},
+    topology::{FabricName, Topology},
     traffic::{Background, Endpoint},
 };
 use comparison::compare;
@@ -37,7 +37,10 @@ const UNATTENDED: Duration = Duration::from_secs(10);
 const REFRESH: Duration = Duration::from_secs(1);
 
 pub(super) fn run(session: &Session, options: &RunOptions) -> Result<()> {
-    let topology = read_topology(&options.file)?;
+    let mut topology = read_topology(&options.file)?;
+    if let Some(datapath) = options.datapath {
+        topology = topology.with_datapath(datapath);
+    }
     let name = topology.name();
     let (client, server) = talkers(&topology)?;
     let refusal = || {
@@ -52,10 +55,8 @@ pub(super) fn run(session: &Session, options: &RunOptions) -> Result<()> {
         None => Some(UNATTENDED),
     };
     let asked: Option<Hook> = options.hook.map(Into::into);
-    let hook = match topology.datapath() {
-        DatapathKind::None => None,
-        DatapathKind::Tc => Some(fabric::hook_policy(asked)?),
-    };
+    let path = topology.datapath().fast_path();
+    let hook = path.map(|path| fabric::hook_policy(path, asked)).transpose()?;
 
     // A fabric that cannot be made takes itself back; only one that is there is ours to remove.
     let raised = session.with_progress(|control| fabric::up(&topology, asked, control))?;

@@ -12,8 +12,9 @@ use super::{
 };
 use crate::{
     counters::{PortRates, PortSample, Snapshot, rates},
-    datapath::CounterMap,
+    datapath::{self, CounterMap},
     fabric,
+    forwarding::FastPath,
     netlink::Netlink,
     report,
     topology::FabricName,
@@ -50,6 +51,7 @@ pub(super) struct Reader {
     host: Netlink,
     fabric: FabricName,
     counters: CounterMap,
+    path: FastPath,
     started: Instant,
 }
 
@@ -65,6 +67,7 @@ impl Reader {
             host: Netlink::open()?,
             fabric: fabric.clone(),
             counters,
+            path: datapath::pinned_path(fabric.as_str()).unwrap_or(FastPath::Tc),
             started: Instant::now(),
         })
     }
@@ -81,7 +84,7 @@ impl Reader {
         }
         Ok(Snapshot {
             fabric: self.fabric.to_string(),
-            datapath: "tc",
+            datapath: self.path.name(),
             at: self.started.elapsed(),
             ports,
         })

@@ -14,6 +14,7 @@ use crate::{
     plan::Step,
     sync::Reconciled,
     sysctl,
+    topology::Topology,
 };
 
 #[derive(Serialize)]
@@ -24,7 +25,10 @@ struct Output<'a> {
 }
 
 pub(super) fn run(session: &Session, options: &UpOptions) -> Result<()> {
-    let topology = read_topology(&options.file)?;
+    let mut topology = read_topology(&options.file)?;
+    if let Some(datapath) = options.datapath {
+        topology = topology.with_datapath(datapath);
+    }
     let name = topology.name().as_str();
     if options.dry_run {
         let steps = texts(&fabric::missing(&topology)?);
@@ -45,7 +49,7 @@ pub(super) fn run(session: &Session, options: &UpOptions) -> Result<()> {
         let steps = texts(&raised.steps);
         return print_json(&Output { fabric: name, steps, datapath: raised.datapath });
     }
-    print(&describe(name, topology.namespaces().len(), &raised))
+    print(&describe(&topology, &raised))
 }
 
 /// Says what the fast path passes by without anybody having asked for it.
@@ -61,9 +65,11 @@ fn warn_of_bridge_netfilter(name: &str) {
 }
 
 /// What happened, in one or two lines.
-fn describe(name: &str, namespaces: usize, raised: &Raised) -> String {
-    let unchanged =
-        raised.steps.is_empty() && raised.datapath.is_none_or(|datapath| datapath.is_unchanged());
+fn describe(topology: &Topology, raised: &Raised) -> String {
+    let (name, namespaces) = (topology.name(), topology.namespaces().len());
+    let unchanged = raised.steps.is_empty()
+        && !raised.lost_datapath
+        && raised.datapath.is_none_or(|datapath| datapath.is_unchanged());
     let mut text = if unchanged {
         format!("fabric {name} was up as the file says ({namespaces} namespaces)\n")
     } else {
@@ -71,7 +77,8 @@ fn describe(name: &str, namespaces: usize, raised: &Raised) -> String {
     };
     if let Some(datapath) = raised.datapath.filter(|_| !unchanged) {
         let Reconciled { ports, eligible, attached, replaced, detached, .. } = datapath;
-        text += &format!("datapath tc: fast path on {eligible} of {ports} ports");
+        text +=
+            &format!("datapath {}: fast path on {eligible} of {ports} ports", topology.datapath());
         for (count, what) in
             [(attached, "attached"), (replaced, "upgraded in place"), (detached, "detached")]
         {
@@ -80,6 +87,9 @@ fn describe(name: &str, namespaces: usize, raised: &Raised) -> String {
             }
         }
         text.push('\n');
+    }
+    if raised.lost_datapath {
+        text.push_str("datapath none: the program was detached, and the bridge forwards\n");
     }
     if raised.datapath.is_some_and(|datapath| datapath.program == ProgramSource::Newer) {
         text.push_str("its program is of a newer veth than this one, and was left as it is\n");

@@ -1,16 +1,18 @@
-//! Attachments: the program on the ingress of a port, through tcx or a clsact filter.
+//! Attachments: the program on the ingress of a port, through tcx, a clsact filter or native XDP.
 
 use std::{fmt, io, mem, path::Path};
 
 use aya::programs::{
-    Link, LinkOrder, ProgramError, SchedClassifier, TcAttachType,
-    links::{FdLink, PinnedLink},
+    Link, LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode,
+    links::{FdLink, LinkType, PinnedLink},
     tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact},
+    xdp::XdpLink,
 };
 use nix::errno::Errno;
 use veth_common::{Ifindex, names};
 
 use super::{BpffsError, DatapathError, bpffs};
+use crate::forwarding::FastPath;
 
 /// Where our filter stands among those of a clsact qdisc, which is also how it is told from
 /// filters of others.
@@ -39,6 +41,8 @@ pub enum Hook {
     Tcx,
     /// A filter on the port's clsact qdisc. Minimum kernel version: 4.5.
     Clsact,
+    /// A link to the driver's own XDP hook, pinned. Minimum kernel version: 5.9.
+    Xdp,
 }
 
 impl Hook {
@@ -47,6 +51,15 @@ impl Hook {
         match self {
             Self::Tcx => "tcx",
             Self::Clsact => "clsact",
+            Self::Xdp => "xdp",
+        }
+    }
+
+    /// The fast path whose program hangs there.
+    pub const fn path(self) -> FastPath {
+        match self {
+            Self::Tcx | Self::Clsact => FastPath::Tc,
+            Self::Xdp => FastPath::Xdp,
         }
     }
 }
@@ -64,6 +77,15 @@ pub struct PortDevice<'a> {
     pub ifindex: Ifindex,
     /// Its name.
     pub name: &'a str,
+}
+
+/// What netlink tells of the programs on a port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Present {
+    /// Id of the program of our clsact filter.
+    pub filter: Option<u32>,
+    /// Id of the XDP program, whoever attached it.
+    pub xdp: Option<u32>,
 }
 
 /// What attaching to a port found.
@@ -84,7 +106,7 @@ pub(super) fn attach_tcx(
     port: PortDevice<'_>,
     pin: &Path,
 ) -> Result<Attached, DatapathError> {
-    if let Some(link) = live_link(port, pin)? {
+    if let Some(link) = live_link(port, Present::default(), pin)? {
         if link.program_id == program_id {
             return Ok(Attached::Adopted);
         }
@@ -110,6 +132,40 @@ pub(super) fn attach_tcx(
     })?;
     link.pin(pin).map_err(|source| DatapathError::Pin {
         action: format!("pin the tcx link of {}", port.name),
+        source,
+    })?;
+    Ok(Attached::New)
+}
+
+/// Attaches `program` to the driver's XDP hook through a link, pinned at `pin`.
+pub(super) fn attach_xdp(
+    program: &mut Xdp,
+    program_id: u32,
+    port: PortDevice<'_>,
+    present: Present,
+    pin: &Path,
+) -> Result<Attached, DatapathError> {
+    let failed = |source| attach_failed("attach", port, Hook::Xdp, source);
+    if let Some(link) = live_link(port, present, pin)? {
+        if link.program_id == program_id {
+            return Ok(Attached::Adopted);
+        }
+        let link: XdpLink = FdLink::from(link.pinned).try_into().map_err(|source| {
+            DatapathError::Link { action: format!("take the XDP link of {}", port.name), source }
+        })?;
+        let id = program.attach_to_link(link).map_err(failed)?;
+        // The pin keeps the link; ours goes without detaching anything.
+        drop(program.take_link(id).map_err(failed)?);
+        return Ok(Attached::Replaced);
+    }
+    bpffs::unpin(pin)?;
+    let id = program.attach_to_if_index(port.ifindex.0, XdpMode::Driver).map_err(failed)?;
+    // Without links (before 5.9) aya attaches in the old way, which nothing could keep or find.
+    let link: FdLink = program.take_link(id).map_err(failed)?.try_into().map_err(|source| {
+        DatapathError::Link { action: format!("take the XDP link of {}", port.name), source }
+    })?;
+    link.pin(pin).map_err(|source| DatapathError::Pin {
+        action: format!("pin the XDP link of {}", port.name),
         source,
     })?;
     Ok(Attached::New)
@@ -166,19 +222,40 @@ fn present_filter(device: &str) -> io::Result<SchedClassifierLink> {
     SchedClassifierLink::attached(device, TcAttachType::Ingress, priority, handle, classid)
 }
 
+/// Id of the program of the link pinned at `pin`, whatever it is attached to.
+pub(super) fn program_of_link(pin: &Path) -> Result<Option<u32>, DatapathError> {
+    if !pin.exists() {
+        return Ok(None);
+    }
+    let open = || Ok(FdLink::from(PinnedLink::from_pin(pin)?).info()?.program_id());
+    open().map(Some).map_err(|source| DatapathError::Link {
+        action: format!("open the pinned link {}", pin.display()),
+        source,
+    })
+}
+
 struct LiveLink {
     pinned: PinnedLink,
     program_id: u32,
+    hook: Hook,
 }
 
-/// Whether a link is pinned at `pin` and still attached to `port`.
-pub(super) fn has_live_link(port: PortDevice<'_>, pin: &Path) -> Result<bool, DatapathError> {
-    Ok(live_link(port, pin)?.is_some())
+/// Where the link that is pinned at `pin` attaches a program to `port`, if it still does.
+pub(super) fn live_hook(
+    port: PortDevice<'_>,
+    present: Present,
+    pin: &Path,
+) -> Result<Option<Hook>, DatapathError> {
+    Ok(live_link(port, present, pin)?.map(|link| link.hook))
 }
 
 /// The link pinned at `pin`, when it is still attached to `port`. A link survives its device,
 /// and the index may be another device's by now.
-fn live_link(port: PortDevice<'_>, pin: &Path) -> Result<Option<LiveLink>, DatapathError> {
+fn live_link(
+    port: PortDevice<'_>,
+    present: Present,
+    pin: &Path,
+) -> Result<Option<LiveLink>, DatapathError> {
     if !pin.exists() {
         return Ok(None);
     }
@@ -186,11 +263,16 @@ fn live_link(port: PortDevice<'_>, pin: &Path) -> Result<Option<LiveLink>, Datap
     let failed = |source| DatapathError::Link { action: action(), source };
     let pinned = PinnedLink::from_pin(pin).map_err(failed)?;
     let link: FdLink = PinnedLink::from_pin(pin).map_err(failed)?.into();
-    let program_id = link.info().map_err(failed)?.program_id();
-    let (_, programs) = SchedClassifier::query_tcx(port.name, TcAttachType::Ingress)
-        .map_err(|source| attach_failed("attach", port, Hook::Tcx, source))?;
-    let is_live = programs.iter().any(|program| program.id() == program_id);
-    Ok(is_live.then_some(LiveLink { pinned, program_id }))
+    let info = link.info().map_err(failed)?;
+    let program_id = info.program_id();
+    let (hook, is_live) = if let LinkType::Xdp = info.link_type().map_err(failed)? {
+        (Hook::Xdp, present.xdp == Some(program_id))
+    } else {
+        let (_, programs) = SchedClassifier::query_tcx(port.name, TcAttachType::Ingress)
+            .map_err(|source| attach_failed("attach", port, Hook::Tcx, source))?;
+        (Hook::Tcx, programs.iter().any(|program| program.id() == program_id))
+    };
+    Ok(is_live.then_some(LiveLink { pinned, program_id, hook }))
 }
 
 fn ensure_clsact(device: &str) -> Result<(), DatapathError> {
@@ -222,7 +304,7 @@ fn attach_failed(
     source: ProgramError,
 ) -> DatapathError {
     DatapathError::Program {
-        action: format!("{verb} {} ({hook} at {})", names::TC_INGRESS, port.name),
+        action: format!("{verb} the {} program ({hook} at {})", hook.path(), port.name),
         source: Box::new(source),
     }
 }

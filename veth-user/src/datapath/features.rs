@@ -63,8 +63,30 @@ pub fn require_hook(hook: Hook) -> Result<(), DatapathError> {
         Hook::Tcx if !has_tcx() => {
             Err(Unsupported::new("tcx", "hook that was asked for is; it is there", "6.6").into())
         }
-        Hook::Tcx | Hook::Clsact => Ok(()),
+        Hook::Tcx | Hook::Clsact | Hook::Xdp => Ok(()),
     }
+}
+
+/// The largest MTU in bytes that the peer of a port may have for XDP; `None` where XDP frames may
+/// lie in several pages (5.18), and any will do.
+///
+/// Source: `veth_xdp_set` in
+/// <https://github.com/torvalds/linux/blob/v6.12/drivers/net/veth.c>.
+///
+/// # Errors
+///
+/// When the probe is refused (`CAP_BPF`).
+pub fn xdp_mtu_limit_bytes() -> Result<Option<u32>, DatapathError> {
+    /// A page less headroom, `skb_shared_info` and Ethernet header; some bytes less than what the
+    /// kernel allows on any architecture with such pages.
+    const LINEAR_MTU_BYTES: u32 = 3498;
+    // It came with frames of several pages, and the program that takes them calls it.
+    let has_frags = is_helper_supported(ProgramType::Xdp, BpfHelper::BPF_FUNC_xdp_get_buff_len)
+        .map_err(|source| DatapathError::Program {
+            action: "probe the kernel for bpf_xdp_get_buff_len".into(),
+            source: Box::new(source),
+        })?;
+    Ok((!has_frags).then_some(LINEAR_MTU_BYTES))
 }
 
 /// Whether tcx is there: a kernel without it does not know the attach type. The loopback device

@@ -6,18 +6,21 @@ use std::{
 };
 
 use aya::{
-    Ebpf, EbpfLoader,
+    EbpfLoader,
     maps::{Array, Map, MapData},
-    programs::{ProgramInfo, SchedClassifier},
 };
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use veth_common::{ABI_VERSION, Ifindex, Mac, Meta, names};
 
 use super::{
-    Attached, CounterMap, DatapathError, Hook, PortDevice, RELEASE, TC_OBJECT, TableMaps,
-    attach::{attach_clsact, attach_tcx, detach_clsact, has_live_link},
-    bpffs, dir_of, release_text,
+    Attached, CounterMap, DatapathError, Hook, PortDevice, PreparedMap, Present, RELEASE,
+    TC_OBJECT, TableMaps, XDP_OBJECT,
+    attach::{attach_clsact, attach_tcx, attach_xdp, detach_clsact, live_hook, program_of_link},
+    bpffs, dir_of,
+    program::Program,
+    release_text,
 };
+use crate::forwarding::FastPath;
 
 /// Name of the directory of the links, below the fabric's.
 const LINKS: &str = "ports";
@@ -41,38 +44,27 @@ pub enum ProgramSource {
 pub struct Datapath {
     dir: PathBuf,
     netns_inode: u64,
+    path: FastPath,
     program: Program,
     program_id: u32,
     source: ProgramSource,
     tables: TableMaps,
     counters: CounterMap,
+    prepared: PreparedMap,
     meta: Array<MapData, Meta>,
-}
-
-enum Program {
-    Loaded(Ebpf),
-    Pinned(Box<SchedClassifier>),
-}
-
-impl Program {
-    fn classifier(&mut self) -> Result<&mut SchedClassifier, DatapathError> {
-        match self {
-            Self::Loaded(object) => classifier(object),
-            Self::Pinned(program) => Ok(program),
-        }
-    }
 }
 
 impl Datapath {
     /// Loads the datapath of `fabric`, reusing its pins where they are this release's.
     ///
     /// Ports that are attached keep running what they run; [`attach`](Self::attach) moves them.
+    /// When they run the other fast path, see [`let_go_of_other`](Self::let_go_of_other).
     ///
     /// # Errors
     ///
     /// When the object or the pins cannot be loaded, the pins are of a release that this one
     /// cannot read, or of a fabric in another network namespace than that of `netns_inode`.
-    pub fn load(fabric: &str, netns_inode: u64) -> Result<Self, DatapathError> {
+    pub fn load(fabric: &str, netns_inode: u64, path: FastPath) -> Result<Self, DatapathError> {
         let dir = dir_of(fabric);
         bpffs::create_dir(&dir.join(LINKS))?;
         lift_memory_limit();
@@ -96,36 +88,49 @@ impl Datapath {
         }
 
         let mut loader = EbpfLoader::new();
-        for name in names::MAPS {
+        for name in maps_of(path) {
             loader.map_pin_path(name, dir.join(name));
         }
-        let mut object = loader.load(TC_OBJECT)?;
-        let tables = TableMaps::new(
-            take_map(&mut object, names::MAP_PORTS)?,
-            take_map(&mut object, names::MAP_FDB)?,
-        )?;
-        let counters = CounterMap::new(take_map(&mut object, names::MAP_COUNTERS)?)?;
-        let meta = Array::try_from(take_map(&mut object, names::MAP_META)?).map_err(|source| {
+        let mut object = loader.load(object_of(path))?;
+        let mut take = |name| object.take_map(name).ok_or(DatapathError::Missing(name));
+        let (ports, fdb) = (take(names::MAP_PORTS)?, take(names::MAP_FDB)?);
+        let targets = match path {
+            FastPath::Tc => None,
+            FastPath::Xdp => Some(take(names::MAP_TARGETS)?),
+        };
+        let tables = TableMaps::new(ports, fdb, targets)?;
+        let counters = CounterMap::new(take(names::MAP_COUNTERS)?)?;
+        let meta = Array::try_from(take(names::MAP_META)?).map_err(|source| {
             DatapathError::Map { action: "open the identity map".into(), source }
         })?;
-        let fresh = classifier(&mut object)?;
-        fresh.load().map_err(program_failed("load tc_ingress into the kernel"))?;
-        let fresh = fresh.info().map_err(program_failed("examine the loaded program"))?;
+        // What XDP prepared has to be put back by whatever comes after it.
+        let prepared = PreparedMap::open(fabric)?;
+        let (fresh, fresh_info) = Program::load(object, path)?;
 
-        let pin = dir.join(names::TC_INGRESS);
-        let old = if pin.exists() { Some(open_program(&pin)?) } else { None };
+        let pin = dir.join(pin_name(path));
+        let old = if pin.exists() { Some(Program::open(&pin, path)?) } else { None };
         let theirs = pinned.map_or(0, |meta| meta.release);
-        let (program, id, source) = match old {
-            Some((old, info)) if info.tag() == fresh.tag() => {
-                (Program::Pinned(Box::new(old)), info.id(), ProgramSource::Adopted)
+        let (program, info, source) = match old {
+            Some((old, info)) if info.tag() == fresh_info.tag() => {
+                (old, info, ProgramSource::Adopted)
             }
-            Some((old, info)) if theirs > RELEASE => {
-                (Program::Pinned(Box::new(old)), info.id(), ProgramSource::Newer)
-            }
-            Some(_) => (Program::Loaded(object), fresh.id(), ProgramSource::Upgraded),
-            None => (Program::Loaded(object), fresh.id(), ProgramSource::Loaded),
+            Some((old, info)) if theirs > RELEASE => (old, info, ProgramSource::Newer),
+            Some(_) => (fresh, fresh_info, ProgramSource::Upgraded),
+            None => (fresh, fresh_info, ProgramSource::Loaded),
         };
-        Ok(Self { dir, netns_inode, program, program_id: id, source, tables, counters, meta })
+        let program_id = info.id();
+        Ok(Self {
+            dir,
+            netns_inode,
+            path,
+            program,
+            program_id,
+            source,
+            tables,
+            counters,
+            prepared,
+            meta,
+        })
     }
 
     /// Whether the pins are this datapath's: always until it is [committed](Self::commit), and
@@ -138,13 +143,23 @@ impl Datapath {
         if matches!(self.source, ProgramSource::Loaded | ProgramSource::Upgraded) {
             return Ok(true);
         }
-        let pin = self.dir.join(names::TC_INGRESS);
-        Ok(pin.exists() && open_program(&pin)?.1.id() == self.program_id)
+        let pin = self.dir.join(pin_name(self.path));
+        Ok(pin.exists() && Program::open(&pin, self.path)?.1.id() == self.program_id)
     }
 
     /// Where the program comes from.
     pub const fn source(&self) -> ProgramSource {
         self.source
+    }
+
+    /// Which fast path it is.
+    pub const fn path(&self) -> FastPath {
+        self.path
+    }
+
+    /// What was changed at ports and their peers for XDP.
+    pub const fn prepared(&mut self) -> &mut PreparedMap {
+        &mut self.prepared
     }
 
     /// The maps that the forwarding decision reads.
@@ -157,9 +172,22 @@ impl Datapath {
         &mut self.counters
     }
 
-    /// Attaches the program to `port`, or makes sure that it is.
+    /// Lets go of every port that runs the other fast path through a link, if this fabric had
+    /// that until now, and says whether it had. The bridge takes over until the ports are attached
+    /// anew: the two never count one frame twice, and neither sees tables that were made for the other.
     ///
-    /// `filter` is the id of the program of our clsact filter on this port, if it has one.
+    /// # Errors
+    ///
+    /// When a pin cannot be removed.
+    pub fn let_go_of_other(&mut self) -> Result<bool, DatapathError> {
+        let had_other = self.dir.join(pin_name(self.path.other())).exists();
+        if had_other {
+            self.forget_links_except(|_| false)?;
+        }
+        Ok(had_other)
+    }
+
+    /// Attaches the program to `port`, or makes sure that it is.
     ///
     /// # Errors
     ///
@@ -168,34 +196,38 @@ impl Datapath {
         &mut self,
         hook: Hook,
         port: PortDevice<'_>,
-        filter: Option<u32>,
+        present: Present,
     ) -> Result<Attached, DatapathError> {
         let pin = self.link_pin(port.ifindex);
-        let program = self.program.classifier()?;
-        match hook {
-            Hook::Tcx => {
-                let attached = attach_tcx(program, self.program_id, port, &pin)?;
-                if filter.is_some() {
-                    // Left by a fabric that was up with the other hook.
-                    detach_clsact(port)?;
-                }
-                Ok(attached)
-            }
+        let attached = match hook {
+            Hook::Tcx => attach_tcx(self.program.classifier()?, self.program_id, port, &pin)?,
+            Hook::Xdp => attach_xdp(self.program.xdp()?, self.program_id, port, present, &pin)?,
             Hook::Clsact => {
-                let attached = attach_clsact(program, self.program_id, port, filter)?;
+                let program = self.program.classifier()?;
+                let attached = attach_clsact(program, self.program_id, port, present.filter)?;
                 bpffs::unpin(&pin)?;
-                Ok(attached)
+                return Ok(attached);
             }
+        };
+        if present.filter.is_some() {
+            // Left by a fabric that was up with another hook.
+            detach_clsact(port)?;
         }
+        Ok(attached)
     }
 
-    /// Whether the program, this or an older one, hangs on `port` through a tcx link.
+    /// Where on `port` a program of this fabric hangs, this or an older one.
     ///
     /// # Errors
     ///
-    /// When the pin or the hook cannot be examined.
-    pub fn has_link(&self, port: PortDevice<'_>) -> Result<bool, DatapathError> {
-        has_live_link(port, &self.link_pin(port.ifindex))
+    /// When a pin or the hook cannot be examined.
+    pub fn hook_of(
+        &self,
+        port: PortDevice<'_>,
+        present: Present,
+    ) -> Result<Option<Hook>, DatapathError> {
+        let linked = live_hook(port, present, &self.link_pin(port.ifindex))?;
+        Ok(linked.or(present.filter.map(|_| Hook::Clsact)))
     }
 
     /// Detaches the program from `port`. Not being attached is fine.
@@ -231,7 +263,7 @@ impl Datapath {
         Ok(forgotten)
     }
 
-    /// Makes this the fabric's datapath: pins the program and signs the maps.
+    /// Makes this the fabric's datapath: pins the program in place of any other and signs the maps.
     ///
     /// To be called when the tables are written and the ports are attached; a process that dies
     /// before leaves pins that the next [`load`](Self::load) takes for unfinished.
@@ -241,12 +273,11 @@ impl Datapath {
     /// When the pin or the map cannot be written.
     pub fn commit(&mut self) -> Result<(), DatapathError> {
         if matches!(self.source, ProgramSource::Loaded | ProgramSource::Upgraded) {
-            let pin = self.dir.join(names::TC_INGRESS);
-            bpffs::unpin(&pin)?;
-            self.program.classifier()?.pin(&pin).map_err(|source| DatapathError::Pin {
-                action: format!("pin {}", pin.display()),
-                source,
-            })?;
+            // The old one first: two kinds at once would not say which is right.
+            for path in [self.path.other(), self.path] {
+                bpffs::unpin(&self.dir.join(pin_name(path)))?;
+            }
+            self.program.pin(&self.dir.join(pin_name(self.path)))?;
             self.source = ProgramSource::Adopted;
             let meta = Meta { abi: ABI_VERSION, release: RELEASE, netns_inode: self.netns_inode };
             self.meta.set(0, meta, 0).map_err(|source| DatapathError::Map {
@@ -254,11 +285,16 @@ impl Datapath {
                 source,
             })?;
         }
+        if self.path == FastPath::Tc && self.prepared.is_empty()? {
+            for name in names::XDP_MAPS {
+                bpffs::unpin(&self.dir.join(name))?;
+            }
+        }
         Ok(())
     }
 
     fn link_pin(&self, ifindex: Ifindex) -> PathBuf {
-        self.dir.join(LINKS).join(ifindex.0.to_string())
+        link_pin(&self.dir, ifindex)
     }
 }
 
@@ -272,14 +308,23 @@ pub fn read_meta(fabric: &str) -> Result<Option<Meta>, DatapathError> {
     pinned_meta(&dir_of(fabric))
 }
 
-/// Id of the pinned program of `fabric`, if it has one.
+/// Id of the program of `path` that is pinned for `fabric`, if there is one.
 ///
 /// # Errors
 ///
 /// When the pin is there and cannot be read (`CAP_BPF`).
-pub fn pinned_program(fabric: &str) -> Result<Option<u32>, DatapathError> {
-    let pin = dir_of(fabric).join(names::TC_INGRESS);
-    if pin.exists() { open_program(&pin).map(|(_, info)| Some(info.id())) } else { Ok(None) }
+pub fn pinned_program(fabric: &str, path: FastPath) -> Result<Option<u32>, DatapathError> {
+    let pin = dir_of(fabric).join(pin_name(path));
+    if !pin.exists() {
+        return Ok(None);
+    }
+    Program::open(&pin, path).map(|(_, info)| Some(info.id()))
+}
+
+/// The fast path whose program is pinned for `fabric`.
+pub fn pinned_path(fabric: &str) -> Option<FastPath> {
+    let dir = dir_of(fabric);
+    [FastPath::Tc, FastPath::Xdp].into_iter().find(|path| dir.join(pin_name(*path)).exists())
 }
 
 /// The stations that the pinned maps of `fabric` have as targets; none without pins.
@@ -299,7 +344,7 @@ pub fn pinned_stations(fabric: &str) -> Result<BTreeMap<Mac, Ifindex>, DatapathE
             source,
         })
     };
-    Ok(TableMaps::new(open(&ports)?, open(&fdb)?)?.read()?.stations)
+    Ok(TableMaps::new(open(&ports)?, open(&fdb)?, None)?.read()?.stations)
 }
 
 fn pinned_meta(dir: &Path) -> Result<Option<Meta>, DatapathError> {
@@ -325,34 +370,38 @@ fn pinned_links(dir: &Path) -> Result<Vec<(Ifindex, PathBuf)>, DatapathError> {
         .collect())
 }
 
+/// Removes the pins of programs and maps. What was prepared has to be put back whatever release did
+/// it, so that record stays.
 fn remove_objects(dir: &Path) -> Result<(), DatapathError> {
-    for name in names::MAPS.into_iter().chain(names::TC_PROGRAMS) {
+    let paths = [FastPath::Tc, FastPath::Xdp];
+    let maps = names::MAPS.into_iter().chain([names::MAP_TARGETS]);
+    for name in maps.chain(paths.map(pin_name)) {
         bpffs::unpin(&dir.join(name))?;
     }
     Ok(())
 }
 
-fn open_program(pin: &Path) -> Result<(SchedClassifier, ProgramInfo), DatapathError> {
-    let failed = program_failed("open the pinned program");
-    let program = SchedClassifier::from_pin(pin).map_err(&failed)?;
-    let info = program.info().map_err(&failed)?;
-    Ok((program, info))
+/// What the program of `path` is pinned as.
+const fn pin_name(path: FastPath) -> &'static str {
+    match path {
+        FastPath::Tc => names::TC_INGRESS,
+        FastPath::Xdp => names::XDP_INGRESS,
+    }
 }
 
-fn classifier(object: &mut Ebpf) -> Result<&mut SchedClassifier, DatapathError> {
-    object
-        .program_mut(names::TC_INGRESS)
-        .ok_or(DatapathError::Missing(names::TC_INGRESS))?
-        .try_into()
-        .map_err(program_failed("take tc_ingress for a classifier"))
+fn maps_of(path: FastPath) -> impl Iterator<Item = &'static str> {
+    let more: &[&str] = match path {
+        FastPath::Tc => &[],
+        FastPath::Xdp => &names::XDP_MAPS,
+    };
+    names::MAPS.iter().chain(more).copied()
 }
 
-fn take_map(object: &mut Ebpf, name: &'static str) -> Result<Map, DatapathError> {
-    object.take_map(name).ok_or(DatapathError::Missing(name))
-}
-
-fn program_failed(action: &'static str) -> impl Fn(aya::programs::ProgramError) -> DatapathError {
-    move |source| DatapathError::Program { action: action.into(), source: Box::new(source) }
+const fn object_of(path: FastPath) -> &'static [u8] {
+    match path {
+        FastPath::Tc => TC_OBJECT,
+        FastPath::Xdp => XDP_OBJECT,
+    }
 }
 
 /// Before 5.11 the kernel counts maps as locked memory of the process. Where that is not allowed
@@ -361,7 +410,29 @@ fn lift_memory_limit() {
     let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
 }
 
-/// Whether a tcx link for the port with that index is pinned in `fabric`.
+/// Id of the program of the link that is pinned in `fabric` for the port with that index.
+///
+/// # Errors
+///
+/// When the pin is there and cannot be opened (`CAP_BPF`).
+pub fn linked_program(fabric: &str, ifindex: Ifindex) -> Result<Option<u32>, DatapathError> {
+    program_of_link(&link_pin(&dir_of(fabric), ifindex))
+}
+
+/// Detaches the programs of `fabric` from every port that has them through a link.
+///
+/// # Errors
+///
+/// When a pin is there and cannot be removed.
+pub fn remove_links(fabric: &str) -> Result<(), DatapathError> {
+    Ok(bpffs::remove_dir(&dir_of(fabric).join(LINKS))?)
+}
+
+/// Whether a link for the port with that index is pinned in `fabric`.
 pub fn has_link(fabric: &str, ifindex: Ifindex) -> bool {
-    dir_of(fabric).join(LINKS).join(ifindex.0.to_string()).exists()
+    link_pin(&dir_of(fabric), ifindex).exists()
+}
+
+fn link_pin(dir: &Path, ifindex: Ifindex) -> PathBuf {
+    dir.join(LINKS).join(ifindex.0.to_string())
 }

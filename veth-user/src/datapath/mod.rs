@@ -5,8 +5,9 @@
 //!
 //! ```text
 //! VETH_PORTS VETH_FDB VETH_COUNTERS VETH_META    maps
-//! tc_ingress                                     the program
-//! ports/<ifindex>                                one tcx link for each hooked port
+//! VETH_TARGETS VETH_PREPARED                     more of them, for XDP
+//! tc_ingress, or xdp_ingress                     the program
+//! ports/<ifindex>                                one link for each hooked port: tcx, or XDP
 //! ```
 //!
 //! Before 6.6 there are no tcx links: the filter on the port's clsact qdisc keeps the program.
@@ -20,15 +21,21 @@ mod load;
 #[cfg(feature = "ebpf-log")]
 mod log;
 mod object;
+mod prepared;
+mod program;
 mod tables;
 
-pub use attach::{Attached, FILTER, FilterPlace, Hook, PortDevice, detach_clsact};
+pub use attach::{Attached, FILTER, FilterPlace, Hook, PortDevice, Present, detach_clsact};
 pub use bpffs::{BpffsError, dir_of, fabrics, remove_dir};
 pub use counters::CounterMap;
 pub use error::DatapathError;
-pub use features::{Unsupported, require_hook, supported_hook};
-pub use load::{Datapath, ProgramSource, has_link, pinned_program, pinned_stations, read_meta};
+pub use features::{Unsupported, require_hook, supported_hook, xdp_mtu_limit_bytes};
+pub use load::{
+    Datapath, ProgramSource, has_link, linked_program, pinned_path, pinned_program,
+    pinned_stations, read_meta, remove_links,
+};
 #[cfg(feature = "ebpf-log")]
 pub use log::print_records;
-pub use object::{RELEASE, TC_OBJECT, release_text};
+pub use object::{RELEASE, TC_OBJECT, XDP_OBJECT, release_text};
+pub use prepared::PreparedMap;
 pub use tables::{Changes, TableMaps};

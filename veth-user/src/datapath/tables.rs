@@ -4,10 +4,13 @@ use std::{collections, hash::Hash, ops::AddAssign};
 
 use aya::{
     Pod,
-    maps::{HashMap, Map, MapData, MapError},
+    maps::{
+        HashMap, Map, MapData, MapError,
+        xdp::{DevMap, XdpMapError},
+    },
 };
 use nix::errno::Errno;
-use veth_common::{FdbEntry, FdbFlags, Ifindex, MacKey, PortEntry, names};
+use veth_common::{FdbEntry, FdbFlags, Ifindex, MacKey, PortEntry, PortFlags, names};
 
 use super::DatapathError;
 use crate::forwarding::Tables;
@@ -42,13 +45,16 @@ impl AddAssign for Changes {
 pub struct TableMaps {
     ports: Table<Ifindex, PortEntry>,
     fdb: Table<MacKey, FdbEntry>,
+    /// Only XDP has it.
+    targets: Option<Targets>,
 }
 
 impl TableMaps {
-    pub(super) fn new(ports: Map, fdb: Map) -> Result<Self, DatapathError> {
+    pub(super) fn new(ports: Map, fdb: Map, targets: Option<Map>) -> Result<Self, DatapathError> {
         Ok(Self {
             ports: Table::open(names::MAP_PORTS, ports)?,
             fdb: Table::open(names::MAP_FDB, fdb)?,
+            targets: targets.map(Targets::open).transpose()?,
         })
     }
 
@@ -79,10 +85,71 @@ impl TableMaps {
         let fdb = tables.fdb.values().map(|entry| (entry.key, *entry)).collect();
         let ports = tables.ports.iter().map(|(ifindex, entry)| (*ifindex, *entry)).collect();
         let mut changes = self.fdb.remove_stale(&fdb)?;
+        if let Some(targets) = &mut self.targets {
+            // Between the entries that go and those that come: no entry names a slot that is
+            // another port's by now.
+            for (key, entry) in self.fdb.read()? {
+                if fdb.get(&key).is_some_and(|wanted| wanted.slot != entry.slot) {
+                    self.fdb.remove(&key)?;
+                }
+            }
+            targets.apply(tables)?;
+        }
         changes += self.ports.write(&ports)?;
         changes += self.fdb.write(&fdb)?;
         changes += self.ports.remove_stale(&ports)?;
         Ok(changes)
+    }
+}
+
+/// The devmap: devices by slot.
+struct Targets {
+    map: DevMap<MapData>,
+}
+
+impl Targets {
+    fn open(map: Map) -> Result<Self, DatapathError> {
+        let map = DevMap::try_from(map).map_err(targets_failed("open"))?;
+        Ok(Self { map })
+    }
+
+    /// Brings the map to the eligible ports of `tables`.
+    ///
+    /// The kernel takes devices out by itself when they go, so what is there is looked at each time.
+    fn apply(&mut self, tables: &Tables) -> Result<(), DatapathError> {
+        let eligible = tables.ports.iter().filter(|(_, it)| it.flags.contains(PortFlags::ELIGIBLE));
+        let wanted: collections::HashMap<u32, Ifindex> =
+            eligible.map(|(ifindex, entry)| (u32::from(entry.slot.0), *ifindex)).collect();
+        for slot in 0..self.map.len() {
+            // Zero is no device, and takes one out.
+            let wanted = wanted.get(&slot).map_or(0, |ifindex| ifindex.0);
+            let present = match self.map.get(slot, 0) {
+                Ok(device) => device.if_index,
+                Err(MapError::KeyNotFound) => 0,
+                Err(source) => return Err(targets_failed("read")(source)),
+            };
+            if present == wanted {
+                continue;
+            }
+            match self.map.set(slot, wanted, None, 0) {
+                Ok(()) => {}
+                // The device went since it was looked at; frames to it go to the bridge.
+                Err(XdpMapError::MapError(MapError::SyscallError(error)))
+                    if error.io_error.raw_os_error() == Some(Errno::EINVAL as i32) => {}
+                Err(XdpMapError::MapError(source)) => return Err(targets_failed("write")(source)),
+                Err(XdpMapError::ChainedProgramNotSupported) => {
+                    unreachable!("no chained program is given")
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn targets_failed(verb: &'static str) -> impl Fn(MapError) -> DatapathError {
+    move |source| DatapathError::Map {
+        action: format!("{verb} map {}", names::MAP_TARGETS),
+        source,
     }
 }
 
@@ -110,13 +177,18 @@ impl<K: Pod + Eq + Hash, V: Pod + Eq> Table<K, V> {
     ) -> Result<Changes, DatapathError> {
         let mut changes = Changes::default();
         for key in self.read()?.into_keys().filter(|key| !wanted.contains_key(key)) {
-            match self.map.remove(&key) {
-                Ok(()) => changes.removed += 1,
-                Err(MapError::KeyNotFound) => {}
-                Err(source) => return Err(self.failed("remove an entry from", source)),
-            }
+            changes.removed += usize::from(self.remove(&key)?);
         }
         Ok(changes)
+    }
+
+    /// Removes one entry; false when there was none.
+    fn remove(&mut self, key: &K) -> Result<bool, DatapathError> {
+        match self.map.remove(key) {
+            Ok(()) => Ok(true),
+            Err(MapError::KeyNotFound) => Ok(false),
+            Err(source) => Err(self.failed("remove an entry from", source)),
+        }
     }
 
     /// Writes the entries that are new or differ.

@@ -20,13 +20,14 @@ pub use status::{
 
 use crate::{
     Stop,
-    datapath::{self, Hook},
+    datapath::{self, Hook, PreparedMap},
+    forwarding::FastPath,
     lock::FabricLock,
     netlink::Netlink,
     netns,
     plan::{BridgeState, Conflicts, PortPresence, Step, plan, plan_removal},
-    sync::{HookPolicy, Reconciled, Reconciler, SyncError, our_program},
-    topology::{DatapathKind, FabricName, NetnsName, Topology},
+    sync::{HookPolicy, Reconciled, Reconciler, SyncError, our_program, restore_peers},
+    topology::{FabricName, NetnsName, Topology},
     view::{Link, LinkKind},
 };
 use apply::Executor;
@@ -55,6 +56,8 @@ pub struct Raised {
     pub steps: Vec<Step>,
     /// What was done to the datapath; `None` for a fabric without one.
     pub datapath: Option<Reconciled>,
+    /// Whether there had been one that is gone now.
+    pub lost_datapath: bool,
 }
 
 /// Brings the fabric to `topology`: makes what is missing, changes what differs, removes what is
@@ -76,10 +79,7 @@ pub fn up(
     let (observed, links) = observe::observe(&mut host, fabric, &wanted, Depth::Everything)?;
     let plan = plan(topology, &observed)?;
     // Before anything is made: a datapath that this kernel cannot have is no reason to start.
-    let hook = match topology.datapath() {
-        DatapathKind::None => None,
-        DatapathKind::Tc => Some(hook_policy(hook)?),
-    };
+    let hook = topology.datapath().fast_path().map(|path| hook_policy(path, hook)).transpose()?;
     let had_datapath = has_datapath(fabric)?;
 
     let mut executor = Executor::new(&mut host, fabric, &observed, &links);
@@ -106,12 +106,12 @@ pub fn up(
     // What could still fail now fails without a way back, but everything wanted is there.
     executor.run_all(&plan.clear, control)?;
     let Some((mut reconciler, mut done)) = attached else {
-        return Ok(Raised { steps, datapath: None });
+        return Ok(Raised { steps, datapath: None, lost_datapath: had_datapath });
     };
     if !plan.clear.is_empty() {
         done.detached += reconciler.reconcile(control.stop)?.detached;
     }
-    Ok(Raised { steps, datapath: Some(done) })
+    Ok(Raised { steps, datapath: Some(done), lost_datapath: false })
 }
 
 fn names_of(topology: &Topology) -> Vec<NetnsName> {
@@ -129,12 +129,18 @@ fn has_datapath(fabric: &FabricName) -> Result<bool, FabricError> {
     Ok(meta.is_none_or(|meta| meta.abi == 0 || meta.netns_inode == here))
 }
 
-/// The policy for a hook that was asked for, or for none in particular.
+/// The policy for a hook of `path` that was asked for, or for none in particular. XDP has but one.
 ///
 /// # Errors
 ///
 /// When the kernel lacks what the datapath needs.
-pub fn hook_policy(hook: Option<Hook>) -> Result<HookPolicy, datapath::DatapathError> {
+pub fn hook_policy(
+    path: FastPath,
+    hook: Option<Hook>,
+) -> Result<HookPolicy, datapath::DatapathError> {
+    if path == FastPath::Xdp {
+        return Ok(HookPolicy::Only(Hook::Xdp));
+    }
     let best = datapath::supported_hook()?;
     hook.map_or(Ok(()), datapath::require_hook)?;
     Ok(hook.map_or(HookPolicy::Auto { best }, HookPolicy::Only))
@@ -248,6 +254,8 @@ fn detach_locked(fabric: &FabricName) -> Result<(), FabricError> {
     }
     let stations = datapath::pinned_stations(fabric.as_str())?;
     detach_filters(&mut host, fabric, &links)?;
+    datapath::remove_links(fabric.as_str())?;
+    restore_peers(&mut PreparedMap::open(fabric.as_str())?, |_| false)?;
     datapath::remove_dir(&datapath::dir_of(fabric.as_str()))
         .map_err(datapath::DatapathError::from)?;
     // The bridge may move them again, now that nobody relies on it.
@@ -268,7 +276,7 @@ fn detach_filters<'a>(
     fabric: &FabricName,
     links: impl IntoIterator<Item = &'a Link>,
 ) -> Result<(), FabricError> {
-    let program = datapath::pinned_program(fabric.as_str())?;
+    let program = datapath::pinned_program(fabric.as_str(), FastPath::Tc)?;
     let bridge = host.link_by_name(fabric.as_str())?.map(|link| link.ifindex);
     for link in links.into_iter().filter(|link| link.kind == LinkKind::Veth) {
         let is_port = bridge.is_some() && link.controller == bridge;

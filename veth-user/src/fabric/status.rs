@@ -8,10 +8,10 @@ use veth_common::{Ifindex, PortSlot};
 use super::{FabricError, has_datapath, observe};
 use crate::{
     datapath::{self, Hook},
-    forwarding::{eligibility, is_hookable},
+    forwarding::{FastPath, eligibility, is_hookable},
     netlink::Netlink,
     plan::{BridgeState, Mark, NetnsState, PortPresence},
-    sync::{SyncError, observe_bridge, our_program},
+    sync::{SyncError, observe_bridge, observe_xdp, our_program},
     topology::FabricName,
     view::{BridgeView, Link, PortView},
 };
@@ -21,7 +21,7 @@ use crate::{
 pub struct FabricStatus {
     /// Its name.
     pub fabric: String,
-    /// The datapath that is pinned: `tc`, or `none`.
+    /// The datapath that is pinned: `tc`, `xdp`, or `none`.
     pub datapath: &'static str,
     /// Release of the pinned object.
     pub release: Option<String>,
@@ -103,9 +103,13 @@ pub fn list() -> Result<Vec<FabricName>, FabricError> {
 pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
     let mut host = Netlink::open()?;
     let (observed, _) = observe::observe(&mut host, fabric, &[], observe::Depth::Everything)?;
-    let view = observe_bridge(&mut host, fabric.as_str())?;
+    let mut view = observe_bridge(&mut host, fabric.as_str())?;
     let has_pins = has_datapath(fabric)?;
     let meta = datapath::read_meta(fabric.as_str())?.filter(|_| has_pins);
+    let path = datapath::pinned_path(fabric.as_str()).filter(|_| meta.is_some());
+    if let (Some(view), Some(FastPath::Xdp)) = (&mut view, path) {
+        observe_xdp(&mut host, fabric, view)?;
+    }
     if view.is_none() && !has_pins && observed.members.is_empty() {
         return Err(SyncError::Absent(fabric.to_string()).into());
     }
@@ -156,9 +160,10 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
 
     let mut ports = Vec::new();
     if let Some(view) = &view {
+        let served_by = path.unwrap_or(FastPath::Tc);
         for port in &view.ports {
-            let status = port_status(&mut host, view, port, fabric)?;
-            if meta.is_some() && status.hook.is_none() && is_hookable(port) {
+            let status = port_status(&mut host, view, port, fabric, served_by)?;
+            if meta.is_some() && status.hook.is_none() && is_hookable(port, served_by) {
                 problems.push(format!("port {}: the program is not attached", status.name));
             }
             if let Some(explanation) = &status.explanation {
@@ -169,7 +174,7 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
     }
     Ok(FabricStatus {
         fabric: fabric.to_string(),
-        datapath: if meta.is_some() { "tc" } else { "none" },
+        datapath: path.map_or("none", FastPath::name),
         release: meta.filter(|it| it.abi != 0).map(|it| datapath::release_text(it.release)),
         is_up: view.as_ref().is_some_and(|view| view.bridge.is_up),
         mtu_bytes: view.as_ref().map_or(0, |view| view.bridge.mtu_bytes),
@@ -184,11 +189,15 @@ fn port_status(
     view: &BridgeView,
     port: &PortView,
     fabric: &FabricName,
+    path: FastPath,
 ) -> Result<PortStatus, FabricError> {
     let link = &port.link;
-    let reason = eligibility(view, port).err();
+    let reason = eligibility(view, port, path).err();
     let hook = if datapath::has_link(fabric.as_str(), link.ifindex) {
-        Some(Hook::Tcx)
+        Some(match path {
+            FastPath::Tc => Hook::Tcx,
+            FastPath::Xdp => Hook::Xdp,
+        })
     } else {
         our_program(host, link.ifindex)?.map(|_| Hook::Clsact)
     };

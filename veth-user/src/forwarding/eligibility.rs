@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::view::{BridgeView, Link, LinkKind, PortState, PortView};
+use super::FastPath;
+use crate::view::{BridgeView, Link, LinkKind, Offload, Offloads, PortState, PortView, XdpView};
 
 /// Why a port is left to the bridge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,14 @@ pub enum Ineligible {
     PeerXdp,
     /// A queueing discipline of the port would not see the frames.
     Qdisc,
+    /// Somebody else's XDP program is attached to the port.
+    XdpTaken,
+    /// The MTU of the far end is too large for XDP on this kernel.
+    XdpMtu,
+    /// Offloads of the far end are not as XDP needs them.
+    XdpOffloads,
+    /// Offloads of the far end cannot be seen.
+    XdpUnseen,
 }
 
 impl Ineligible {
@@ -55,6 +64,10 @@ impl Ineligible {
             Self::PeerDown => "peer_down",
             Self::PeerXdp => "peer_xdp",
             Self::Qdisc => "qdisc",
+            Self::XdpTaken => "xdp_taken",
+            Self::XdpMtu => "xdp_mtu",
+            Self::XdpOffloads => "xdp_offloads",
+            Self::XdpUnseen => "xdp_unseen",
         }
     }
 }
@@ -76,28 +89,80 @@ impl fmt::Display for Ineligible {
             Self::PeerDown => "its peer is down",
             Self::PeerXdp => "its peer has an XDP program, which the fast path would pass by",
             Self::Qdisc => "it has a queueing discipline, which the fast path would pass by",
+            Self::XdpTaken => "somebody else's XDP program is attached to it",
+            Self::XdpMtu => "the MTU of its peer is too large for XDP on this kernel",
+            Self::XdpOffloads => {
+                "its peer leaves checksums, segments or VLAN tags to the device, or has no GRO; \
+                 XDP needs it otherwise"
+            }
+            Self::XdpUnseen => "the offloads of its peer cannot be seen or set",
         })
     }
 }
 
-/// Says whether `port` of `view` may be served, as a source and as a target.
-pub fn eligibility(view: &BridgeView, port: &PortView) -> Result<(), Ineligible> {
+/// Offloads that must be off in the peer of a port that XDP serves. An XDP frame is its bytes and
+/// nothing else: whatever the sender left to the device would be lost with the `sk_buff`.
+///
+/// Segmentation need not be named: the kernel turns it off with the checksums that it builds on.
+pub const UNFIT_FOR_XDP: Offloads = Offloads::NONE
+    .with(Offload::TxChecksum)
+    .with(Offload::TxChecksumSctp)
+    .with(Offload::TxVlanInsert)
+    .with(Offload::TxVlanStagInsert);
+
+/// Offloads that must be on there: a veth takes XDP frames only when it polls (NAPI), which GRO makes
+/// it do. Source: `veth_xdp_xmit` in
+/// <https://github.com/torvalds/linux/blob/v6.12/drivers/net/veth.c>.
+const FIT_FOR_XDP: Offloads = Offloads::NONE.with(Offload::RxGro);
+
+/// What has to be turned off, and what on, in a peer that has `active` offloads.
+pub fn xdp_needs(active: Offloads) -> (Offloads, Offloads) {
+    (active.and(UNFIT_FOR_XDP), FIT_FOR_XDP.except(active))
+}
+
+/// Says whether `port` of `view` may be served by `path`, as a source and as a target.
+pub fn eligibility(view: &BridgeView, port: &PortView, path: FastPath) -> Result<(), Ineligible> {
     check_bridge(&view.bridge)?;
     check_port(&port.link)?;
     let peer = check_pair(port)?;
     if !peer.is_up {
         return Err(Ineligible::PeerDown);
     }
-    if peer.has_xdp {
-        return Err(Ineligible::PeerXdp);
+    match path {
+        // An XDP frame does go through the peer's program.
+        FastPath::Xdp => check_xdp(port, peer),
+        FastPath::Tc if peer.xdp_program.is_some() => Err(Ineligible::PeerXdp),
+        FastPath::Tc => Ok(()),
     }
-    Ok(())
 }
 
 /// Whether the program may run on `port` at all: on a veth whose far end is in another
 /// namespace. That keeps both ends of one pair from ever being hooked.
-pub fn is_hookable(port: &PortView) -> bool {
-    check_pair(port).is_ok()
+pub fn is_hookable(port: &PortView, path: FastPath) -> bool {
+    match (check_pair(port), path) {
+        (Ok(_), FastPath::Tc) => true,
+        (Ok(peer), FastPath::Xdp) => check_xdp_hook(port, peer).is_ok(),
+        (Err(_), _) => false,
+    }
+}
+
+/// Whether the peer is prepared for XDP.
+fn check_xdp(port: &PortView, peer: &Link) -> Result<(), Ineligible> {
+    let active = check_xdp_hook(port, peer)?.peer_offloads.ok_or(Ineligible::XdpUnseen)?;
+    let (off, on) = xdp_needs(active);
+    if off.is_empty() && on.is_empty() { Ok(()) } else { Err(Ineligible::XdpOffloads) }
+}
+
+/// Whether the kernel would attach an XDP program to `port`.
+fn check_xdp_hook<'a>(port: &'a PortView, peer: &Link) -> Result<&'a XdpView, Ineligible> {
+    let xdp = port.xdp.as_ref().ok_or(Ineligible::XdpUnseen)?;
+    if xdp.is_taken {
+        return Err(Ineligible::XdpTaken);
+    }
+    match xdp.mtu_limit_bytes {
+        Some(limit) if peer.mtu_bytes > limit => Err(Ineligible::XdpMtu),
+        _ => Ok(xdp),
+    }
 }
 
 fn check_bridge(bridge: &Link) -> Result<(), Ineligible> {
@@ -165,7 +230,7 @@ mod tests {
     fn refused(change: impl FnOnce(&mut BridgeView), reason: Ineligible) {
         let mut view = view(vec![pair(5, 1), pair(6, 2)]);
         change(&mut view);
-        assert_eq!(eligibility(&view, &view.ports[0]), Err(reason));
+        assert_eq!(eligibility(&view, &view.ports[0], FastPath::Tc), Err(reason));
     }
 
     fn bridge_port(view: &mut BridgeView) -> &mut crate::view::BridgePort {
@@ -175,8 +240,8 @@ mod tests {
     #[test]
     fn ordinary_port_is_eligible() {
         let view = view(vec![pair(5, 1)]);
-        assert_eq!(eligibility(&view, &view.ports[0]), Ok(()));
-        assert!(is_hookable(&view.ports[0]));
+        assert_eq!(eligibility(&view, &view.ports[0], FastPath::Tc), Ok(()));
+        assert!(is_hookable(&view.ports[0], FastPath::Tc));
     }
 
     #[test]
@@ -204,7 +269,7 @@ mod tests {
     fn what_the_fast_path_would_pass_by_refuses_it() {
         refused(|view| view.ports[0].link.has_qdisc = true, Ineligible::Qdisc);
         refused(
-            |view| view.ports[0].peer.as_mut().expect("has a peer").has_xdp = true,
+            |view| view.ports[0].peer.as_mut().expect("has a peer").xdp_program = Some(7),
             Ineligible::PeerXdp,
         );
     }
@@ -237,8 +302,68 @@ mod tests {
     fn port_that_is_down_is_still_hooked_but_a_pair_in_one_namespace_is_not() {
         let mut port = pair(5, 1);
         port.link.is_up = false;
-        assert!(is_hookable(&port));
+        assert!(is_hookable(&port, FastPath::Tc));
         port.link.peer.as_mut().expect("has a peer").netns = None;
-        assert!(!is_hookable(&port));
+        assert!(!is_hookable(&port, FastPath::Tc));
+    }
+
+    /// A port whose peer is prepared for XDP.
+    fn prepared() -> PortView {
+        let peer_offloads = Some(FIT_FOR_XDP);
+        PortView { xdp: Some(XdpView { peer_offloads, ..XdpView::default() }), ..pair(5, 1) }
+    }
+
+    #[track_caller]
+    fn unfit_for_xdp(change: impl FnOnce(&mut PortView), reason: Ineligible, hookable: bool) {
+        let mut port = prepared();
+        change(&mut port);
+        let view = view(vec![port]);
+        assert_eq!(eligibility(&view, &view.ports[0], FastPath::Xdp), Err(reason));
+        assert_eq!(is_hookable(&view.ports[0], FastPath::Xdp), hookable);
+    }
+
+    fn xdp(port: &mut PortView) -> &mut XdpView {
+        port.xdp.as_mut().expect("made with it")
+    }
+
+    #[test]
+    fn prepared_port_is_served_by_xdp() {
+        let mut port = prepared();
+        // Frames go through the peer's own program.
+        port.peer.as_mut().expect("has a peer").xdp_program = Some(7);
+        let view = view(vec![port]);
+        assert_eq!(eligibility(&view, &view.ports[0], FastPath::Xdp), Ok(()));
+        assert!(is_hookable(&view.ports[0], FastPath::Xdp));
+    }
+
+    #[test]
+    fn port_that_xdp_would_lose_frames_of_is_left_to_the_bridge() {
+        unfit_for_xdp(|port| port.xdp = None, Ineligible::XdpUnseen, false);
+        unfit_for_xdp(|port| xdp(port).peer_offloads = None, Ineligible::XdpUnseen, true);
+        unfit_for_xdp(|port| xdp(port).is_taken = true, Ineligible::XdpTaken, false);
+        unfit_for_xdp(|port| xdp(port).mtu_limit_bytes = Some(1499), Ineligible::XdpMtu, false);
+        for offload in UNFIT_FOR_XDP.iter() {
+            let active = FIT_FOR_XDP.with(offload);
+            let change = |port: &mut PortView| xdp(port).peer_offloads = Some(active);
+            unfit_for_xdp(change, Ineligible::XdpOffloads, true);
+        }
+        let no_gro = |port: &mut PortView| xdp(port).peer_offloads = Some(Offloads::NONE);
+        unfit_for_xdp(no_gro, Ineligible::XdpOffloads, true);
+    }
+
+    #[test]
+    fn limit_of_the_mtu_is_itself_allowed() {
+        let mut port = prepared();
+        xdp(&mut port).mtu_limit_bytes = Some(1500);
+        assert!(is_hookable(&port, FastPath::Xdp));
+    }
+
+    #[test]
+    fn needs_are_what_differs() {
+        let active = FIT_FOR_XDP.with(Offload::TxChecksum);
+        let (off, on) = xdp_needs(active);
+        assert_eq!((off, on), (Offloads::NONE.with(Offload::TxChecksum), Offloads::NONE));
+        let (off, on) = xdp_needs(Offloads::NONE);
+        assert_eq!((off, on), (Offloads::NONE, FIT_FOR_XDP));
     }
 }

@@ -5,7 +5,9 @@
 //! with the reason.
 
 mod eligibility;
+mod fast_path;
 mod tables;
 
-pub use eligibility::{Ineligible, eligibility, is_hookable};
+pub use eligibility::{Ineligible, UNFIT_FOR_XDP, eligibility, is_hookable, xdp_needs};
+pub use fast_path::FastPath;
 pub use tables::Tables;

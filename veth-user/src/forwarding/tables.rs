@@ -6,7 +6,7 @@ use veth_common::{
     FdbEntry, FdbFlags, Ifindex, Lease, Mac, MacKey, PortEntry, PortFlags, PortSlot,
 };
 
-use super::eligibility;
+use super::{FastPath, eligibility};
 use crate::view::{BridgeFdbEntry, BridgeView, FdbKind, PortView};
 
 /// What the maps of a fabric should hold.
@@ -24,13 +24,13 @@ impl Tables {
     /// The tables for a managed fabric: each peer's own address on its port, without an end to
     /// the lease, because the bridge is told never to move them.
     ///
-    /// `held` are the stations that the bridge holds for us already.
-    pub fn of(view: &BridgeView, held: &BTreeMap<Mac, Ifindex>) -> Self {
+    /// `held` are the stations that the bridge holds for us already, `path` is what forwards.
+    pub fn of(view: &BridgeView, held: &BTreeMap<Mac, Ifindex>, path: FastPath) -> Self {
         let mut tables = Self::default();
         let mut claims = Claims::default();
         for port in &view.ports {
             let Some(bridge_port) = port.link.bridge_port else { continue };
-            let eligible = eligibility(view, port).is_ok();
+            let eligible = eligibility(view, port, path).is_ok();
             let flags = if eligible { PortFlags::ELIGIBLE } else { PortFlags::default() };
             tables.ports.insert(port.link.ifindex, PortEntry { slot: bridge_port.slot, flags });
             if let Some(entry) = peer_entry(port, eligible) {
@@ -159,7 +159,7 @@ pub(super) mod tests {
             is_up: true,
             group: 0,
             has_qdisc: false,
-            has_xdp: false,
+            xdp_program: None,
             controller: None,
             peer: None,
             alias: None,
@@ -180,12 +180,17 @@ pub(super) mod tests {
         });
         let mut peer = link(2, LinkKind::Veth, 0x20 + number);
         peer.peer = Some(PeerRef { ifindex: Ifindex(ifindex), netns: Some(NetnsId(0)) });
-        PortView { link: port, peer: Some(peer) }
+        PortView { link: port, peer: Some(peer), xdp: None }
     }
 
     pub(crate) fn view(ports: Vec<PortView>) -> BridgeView {
         let bridge = link(3, LinkKind::Bridge { vlan_filtering: false }, 1);
         BridgeView { bridge, ports, fdb: Vec::new() }
+    }
+
+    /// The tables of tc while the bridge holds nothing for us yet.
+    fn fresh(view: &BridgeView) -> Tables {
+        Tables::of(view, &BTreeMap::new(), FastPath::Tc)
     }
 
     fn inside(number: u8) -> Mac {
@@ -194,7 +199,7 @@ pub(super) mod tests {
 
     #[test]
     fn each_peer_is_source_and_target_on_its_port() {
-        let tables = Tables::of(&view(vec![pair(5, 1), pair(6, 2)]), &BTreeMap::new());
+        let tables = fresh(&view(vec![pair(5, 1), pair(6, 2)]));
         let entry = tables.fdb[&inside(1)];
         assert_eq!(entry.port, Ifindex(5));
         assert_eq!(entry.slot, PortSlot(1));
@@ -208,7 +213,7 @@ pub(super) mod tests {
     fn address_claimed_by_two_ports_is_left_to_the_bridge() {
         let mut twin = pair(6, 2);
         twin.peer.as_mut().expect("has a peer").mac = Some(inside(1));
-        let tables = Tables::of(&view(vec![pair(5, 1), twin, pair(7, 3)]), &BTreeMap::new());
+        let tables = fresh(&view(vec![pair(5, 1), twin, pair(7, 3)]));
         assert!(!tables.fdb.contains_key(&inside(1)));
         assert!(!tables.stations.contains_key(&inside(1)));
         assert!(tables.fdb.contains_key(&inside(3)));
@@ -218,7 +223,7 @@ pub(super) mod tests {
     fn address_of_the_host_stays_the_hosts_even_when_a_peer_claims_it() {
         let mut thief = pair(5, 1);
         thief.peer.as_mut().expect("has a peer").mac = Some(Mac([2, 0, 0, 0, 0, 1]));
-        let tables = Tables::of(&view(vec![thief]), &BTreeMap::new());
+        let tables = fresh(&view(vec![thief]));
         let entry = tables.fdb[&Mac([2, 0, 0, 0, 0, 1])];
         assert!(entry.flags.contains(FdbFlags::LOCAL));
         assert!(!entry.flags.contains(FdbFlags::TARGET));
@@ -229,7 +234,7 @@ pub(super) mod tests {
     fn ineligible_port_is_known_but_neither_source_nor_target() {
         let mut port = pair(5, 1);
         port.link.is_up = false;
-        let tables = Tables::of(&view(vec![port]), &BTreeMap::new());
+        let tables = fresh(&view(vec![port]));
         assert!(!tables.ports[&Ifindex(5)].flags.contains(PortFlags::ELIGIBLE));
         assert_eq!(tables.fdb[&inside(1)].flags, FdbFlags::default());
         assert!(tables.stations.is_empty());
@@ -239,7 +244,7 @@ pub(super) mod tests {
     fn target_mtu_is_the_smaller_of_both_ends() {
         let mut port = pair(5, 1);
         port.peer.as_mut().expect("has a peer").mtu_bytes = 1400;
-        let tables = Tables::of(&view(vec![port]), &BTreeMap::new());
+        let tables = fresh(&view(vec![port]));
         assert_eq!(tables.fdb[&inside(1)].mtu_bytes, 1400);
     }
 
@@ -248,19 +253,19 @@ pub(super) mod tests {
         let mut view = view(vec![pair(5, 1), pair(6, 2)]);
         let entry = BridgeFdbEntry { mac: inside(1), port: Ifindex(6), kind: FdbKind::Sticky };
         view.fdb.push(entry);
-        assert!(!Tables::of(&view, &BTreeMap::new()).fdb.contains_key(&inside(1)));
+        assert!(!fresh(&view).fdb.contains_key(&inside(1)));
         // Ours, from when the station was on that port.
         let held = BTreeMap::from([(inside(1), Ifindex(6))]);
-        assert_eq!(Tables::of(&view, &held).fdb[&inside(1)].port, Ifindex(5));
+        assert_eq!(Tables::of(&view, &held, FastPath::Tc).fdb[&inside(1)].port, Ifindex(5));
         view.fdb[0].port = Ifindex(5);
-        assert!(Tables::of(&view, &BTreeMap::new()).fdb.contains_key(&inside(1)));
+        assert!(fresh(&view).fdb.contains_key(&inside(1)));
     }
 
     #[test]
     fn isolated_port_is_marked() {
         let mut port = pair(5, 1);
         port.link.bridge_port.as_mut().expect("is a port").isolated = true;
-        let tables = Tables::of(&view(vec![port]), &BTreeMap::new());
+        let tables = fresh(&view(vec![port]));
         assert!(tables.fdb[&inside(1)].flags.contains(FdbFlags::ISOLATED));
     }
 }

@@ -11,7 +11,7 @@ use netlink_packet_route::{
     link::{
         AfSpecInet6, AfSpecUnspec, BridgePortState, BridgeStpState, In6AddrGenMode, InfoBridge,
         InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoVeth, LinkAttribute, LinkFlags,
-        LinkInfo, LinkMessage, LinkXdp, XdpAttached,
+        LinkInfo, LinkMessage, LinkXdp,
     },
 };
 use veth_common::{Ifindex, Mac, PortSlot};
@@ -240,7 +240,7 @@ fn link_of(message: LinkMessage) -> Link {
         is_up: flags.contains(LinkFlags::Up),
         group: 0,
         has_qdisc: false,
-        has_xdp: false,
+        xdp_program: None,
         controller: None,
         peer: None,
         alias: None,
@@ -261,8 +261,9 @@ fn link_of(message: LinkMessage) -> Link {
                 link.has_qdisc = !matches!(name.as_str(), "noqueue" | "noop");
             }
             LinkAttribute::Xdp(settings) => {
-                link.has_xdp = settings.iter().any(|setting| {
-                    matches!(setting, LinkXdp::Attached(mode) if *mode != XdpAttached::None)
+                link.xdp_program = settings.iter().find_map(|setting| match setting {
+                    LinkXdp::ProgId(id) => Some(*id),
+                    _ => None,
                 });
             }
             LinkAttribute::LinkInfo(infos) => take_infos(&mut link, &infos),

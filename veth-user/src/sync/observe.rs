@@ -25,7 +25,7 @@ pub fn observe_bridge(host: &mut Netlink, name: &str) -> Result<Option<BridgeVie
             Some(peer) if peer.netns.is_some() => host.peer(peer)?,
             _ => None,
         };
-        ports.push(PortView { link, peer });
+        ports.push(PortView { link, peer, xdp: None });
     }
     let fdb = host.bridge_fdb(bridge.ifindex)?;
     Ok(Some(BridgeView { bridge, ports, fdb }))

@@ -4,11 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use veth_common::{Ifindex, Mac, PortSlot};
 
-use super::{SyncError, observe_bridge};
+use super::{
+    SyncError, observe_bridge,
+    xdp::{prepare_peers, restore_peers},
+};
 use crate::{
     Stop,
-    datapath::{self, Attached, Changes, Datapath, FilterPlace, Hook, PortDevice, ProgramSource},
-    forwarding::{Tables, eligibility, is_hookable},
+    datapath::{
+        self, Attached, Changes, Datapath, FilterPlace, Hook, PortDevice, Present, ProgramSource,
+    },
+    forwarding::{FastPath, Tables, eligibility, is_hookable},
     netlink::{Netlink, NetlinkError},
     netns,
     topology::FabricName,
@@ -43,6 +48,13 @@ impl HookPolicy {
             (Self::Auto { .. }, Some(present)) => present,
             (Self::Auto { .. }, None) if new_ports > TCX_AT_ONCE => Hook::Clsact,
             (Self::Auto { best }, None) => best,
+        }
+    }
+
+    /// The fast path whose program hangs there.
+    pub const fn path(self) -> FastPath {
+        match self {
+            Self::Only(hook) | Self::Auto { best: hook } => hook.path(),
         }
     }
 }
@@ -100,7 +112,7 @@ impl Reconciler {
     /// When the kernel refuses the object or the pins, or they belong to a fabric in another
     /// network namespace.
     pub fn start(fabric: &FabricName, hook: HookPolicy) -> Result<Self, SyncError> {
-        let mut datapath = Datapath::load(fabric.as_str(), netns::current_inode()?)?;
+        let mut datapath = Datapath::load(fabric.as_str(), netns::current_inode()?, hook.path())?;
         let written = datapath.tables().read()?;
         let host = Netlink::open()?;
         let fabric = fabric.clone();
@@ -118,9 +130,10 @@ impl Reconciler {
     /// datapath's, the kernel refuses something, or `stop` was requested between two attachments,
     /// each of which takes a while.
     pub fn reconcile(&mut self, stop: &Stop) -> Result<Reconciled, SyncError> {
+        let path = self.datapath.path();
         let view = observe_bridge(&mut self.host, self.fabric.as_str())?;
         let is_current = self.datapath.is_current()?;
-        let Some(view) = view else {
+        let Some(mut view) = view else {
             if is_current {
                 self.datapath.tables().apply(&Tables::default())?;
                 self.detach_ports(&BTreeSet::new())?;
@@ -130,22 +143,44 @@ impl Reconciler {
         if !is_current {
             return Err(SyncError::Replaced(self.fabric.to_string()));
         }
-        let tables = Tables::of(&view, &self.written.stations);
+        if path == FastPath::Xdp {
+            prepare_peers(&mut self.host, &self.fabric, &mut view, self.datapath.prepared())?;
+        }
+        let is_eligible = |port: &&PortView| eligibility(&view, port, path).is_ok();
+        let tables = Tables::of(&view, &self.written.stations, path);
         let mut done = Reconciled {
             ports: view.ports.len(),
-            eligible: view.ports.iter().filter(|port| eligibility(&view, port).is_ok()).count(),
+            eligible: view.ports.iter().filter(is_eligible).count(),
             program: self.datapath.source(),
             ..Reconciled::default()
         };
+        self.let_go_of_other(&view)?;
         done.stations = self.hold_stations(&view, &tables)?;
         self.reset_counters(&tables)?;
         done.tables = self.datapath.tables().apply(&tables)?;
         self.attach_ports(&view, stop, &mut done)?;
-        let hooked = view.ports.iter().filter(|port| is_hookable(port));
-        done.detached = self.detach_ports(&hooked.map(|port| port.link.ifindex).collect())?;
+        let hooked = view.ports.iter().filter(|port| is_hookable(port, path));
+        let hooked = hooked.map(|port| port.link.ifindex).collect();
+        done.detached = self.detach_ports(&hooked)?;
+        let needs_xdp = |port: Ifindex| path == FastPath::Xdp && hooked.contains(&port);
+        restore_peers(self.datapath.prepared(), needs_xdp)?;
         self.datapath.commit()?;
         self.written = tables;
         Ok(done)
+    }
+
+    /// Takes the other fast path off every port, when the fabric had that until now.
+    fn let_go_of_other(&mut self, view: &BridgeView) -> Result<(), SyncError> {
+        if !self.datapath.let_go_of_other()? || self.datapath.path() == FastPath::Tc {
+            return Ok(());
+        }
+        for port in &view.ports {
+            if our_program(&mut self.host, port.link.ifindex)?.is_some() {
+                datapath::detach_clsact(device(port))?;
+                self.host.remove_empty_clsact(port.link.ifindex)?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes the bridge hold each station on its port, and let go of those that it held for us and
@@ -200,23 +235,24 @@ impl Reconciler {
         done: &mut Reconciled,
     ) -> Result<(), SyncError> {
         let mut unsure = Vec::new();
-        for port in view.ports.iter().filter(|port| is_hookable(port)) {
+        let path = self.datapath.path();
+        for port in view.ports.iter().filter(|port| is_hookable(port, path)) {
             let Some(slot) = slot_of(port) else { continue };
             // One that left and came back has another number, and may have lost the program.
             if self.attached.get(&port.link.ifindex) != Some(&slot) {
                 let filter = our_program(&mut self.host, port.link.ifindex)?;
-                let linked = self.datapath.has_link(device(port))?;
-                let present = if linked { Some(Hook::Tcx) } else { filter.map(|_| Hook::Clsact) };
-                unsure.push((port, slot, filter, present));
+                let present = Present { filter, xdp: port.link.xdp_program };
+                let hook = self.datapath.hook_of(device(port), present)?;
+                unsure.push((port, slot, present, hook));
             }
         }
-        let new_ports = unsure.iter().filter(|(.., present)| present.is_none()).count();
-        for (port, slot, filter, present) in unsure {
+        let new_ports = unsure.iter().filter(|(.., hook)| hook.is_none()).count();
+        for (port, slot, present, hook) in unsure {
             if stop.is_requested() {
                 return Err(SyncError::Interrupted);
             }
-            let hook = self.hook.choose(present, new_ports);
-            match self.datapath.attach(hook, device(port), filter)? {
+            let hook = self.hook.choose(hook, new_ports);
+            match self.datapath.attach(hook, device(port), present)? {
                 Attached::New => done.attached += 1,
                 Attached::Replaced => done.replaced += 1,
                 Attached::Adopted => {}

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::problem::quote;
+use crate::forwarding::FastPath;
 
 /// The datapath of a fabric.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
@@ -12,15 +13,27 @@ pub enum DatapathKind {
     /// A program at the tc ingress of each port.
     #[default]
     Tc,
+    /// A native XDP program on each port.
+    Xdp,
     /// None: the bridge alone.
     None,
 }
 
 impl DatapathKind {
+    /// The fast path that it is; none for the bridge alone.
+    pub const fn fast_path(self) -> Option<FastPath> {
+        match self {
+            Self::Tc => Some(FastPath::Tc),
+            Self::Xdp => Some(FastPath::Xdp),
+            Self::None => None,
+        }
+    }
+
     /// The name in topology files and in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Tc => "tc",
+            Self::Xdp => "xdp",
             Self::None => "none",
         }
     }
@@ -38,8 +51,8 @@ impl FromStr for DatapathKind {
     fn from_str(text: &str) -> Result<Self, DatapathError> {
         match text {
             "tc" => Ok(Self::Tc),
+            "xdp" => Ok(Self::Xdp),
             "none" => Ok(Self::None),
-            "xdp" => Err(DatapathError::Unreleased("xdp")),
             _ => Err(DatapathError::Unknown(text.to_owned())),
         }
     }
@@ -48,11 +61,8 @@ impl FromStr for DatapathKind {
 /// Why a text names no datapath.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DatapathError {
-    /// A datapath that this release does not have.
-    #[error("\"{0}\" is not available: this release has \"tc\" and \"none\"")]
-    Unreleased(&'static str),
     /// Not a datapath.
-    #[error("{} is not a datapath; there are \"tc\" and \"none\"", quote(.0))]
+    #[error("{} is not a datapath; there are \"tc\", \"xdp\" and \"none\"", quote(.0))]
     Unknown(String),
 }
 
@@ -62,7 +72,7 @@ mod tests {
 
     #[test]
     fn names_lead_back() {
-        for kind in [DatapathKind::Tc, DatapathKind::None] {
+        for kind in [DatapathKind::Tc, DatapathKind::Xdp, DatapathKind::None] {
             assert_eq!(kind.as_str().parse(), Ok(kind));
         }
     }
@@ -71,7 +81,6 @@ mod tests {
     fn others_are_refused() {
         let message =
             |text: &str| text.parse::<DatapathKind>().expect_err("must be refused").to_string();
-        assert!(message("xdp").contains("this release has \"tc\" and \"none\""));
-        assert!(message("TC").contains("is not a datapath"));
+        assert!(message("XDP").contains("is not a datapath; there are \"tc\", \"xdp\" and"));
     }
 }

@@ -81,6 +81,12 @@ impl Topology {
         self.datapath
     }
 
+    /// The same with another datapath.
+    #[must_use]
+    pub fn with_datapath(self, datapath: DatapathKind) -> Self {
+        Self { datapath, ..self }
+    }
+
     /// MTU of all devices of the fabric.
     pub const fn mtu(&self) -> Mtu {
         self.mtu

@@ -112,7 +112,7 @@ fn a_bridge_holds_1023_ports() {
 fn everything_is_said_at_once() {
     let problems = problems(
         "name = \"my lab\"\n\
-         datapath = \"xdp\"\n\
+         datapath = \"ebpf\"\n\
          mtu = 20\n\
          colour = \"green\"\n\
          [[netns]]\n\
@@ -131,7 +131,7 @@ fn everything_is_said_at_once() {
          pool\n\
          netns[1].addresses[1]: is an integer, not a string\n\
          name: \"my lab\" contains ' ', which cannot be in a device's name: it is white space\n\
-         datapath: \"xdp\" is not available: this release has \"tc\" and \"none\"\n\
+         datapath: \"ebpf\" is not a datapath; there are \"tc\", \"xdp\" and \"none\"\n\
          mtu: 20 is out of range: an MTU is 68 to 65535 bytes\n\
          netns[0].name: \"red\" is one name, but count makes many: put {n} where the number goes\n\
          netns[1].addresses[0]: \"10.0.0.300/24\" is not an address with a prefix length: \
@@ -228,10 +228,8 @@ fn names_that_no_device_can_have_are_refused() {
 }
 
 #[test]
-fn datapaths_of_other_releases_are_refused() {
+fn unknown_datapaths_are_refused() {
     let netns = "[[netns]]\nname = \"red\"";
-    let xdp = format!("datapath = \"xdp\"\n{netns}");
-    refused(&xdp, "datapath", "this release has \"tc\" and \"none\"");
     refused(&format!("datapath = \"ebpf\"\n{netns}"), "datapath", "is not a datapath");
 }
 

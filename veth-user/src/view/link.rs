@@ -25,8 +25,8 @@ pub struct Link {
     pub group: u32,
     /// Whether it queues what is sent through it: it has a queueing discipline of its own.
     pub has_qdisc: bool,
-    /// Whether an XDP program sees what it receives.
-    pub has_xdp: bool,
+    /// Id of the XDP program that sees what it receives.
+    pub xdp_program: Option<u32>,
     /// The bridge (or other controller) that it is a port of.
     pub controller: Option<Ifindex>,
     /// The other end, for a veth.

@@ -31,4 +31,17 @@ pub struct PortView {
     pub link: Link,
     /// The other end of the veth pair, where there is one.
     pub peer: Option<Link>,
+    /// What decides whether XDP can serve it; `None` unless that was looked at.
+    pub xdp: Option<XdpView>,
+}
+
+/// What decides whether XDP can serve a port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct XdpView {
+    /// An XDP program of somebody else is attached to the port.
+    pub is_taken: bool,
+    /// The largest MTU in bytes that the peer may have; `None`: any.
+    pub mtu_limit_bytes: Option<u32>,
+    /// Offloads of the peer that are on; `None` when they cannot be seen.
+    pub peer_offloads: Option<Offloads>,
 }

@@ -72,6 +72,16 @@ impl Offloads {
     /// None.
     pub const NONE: Self = Self(0);
 
+    /// The set that [`bits`](Self::bits) gave; bits that are no offload are left out.
+    pub fn from_bits(bits: u16) -> Self {
+        Offload::ALL.into_iter().filter(|offload| bits & u16::from(offload.bit()) != 0).collect()
+    }
+
+    /// The set as bits, by which a record in the kernel keeps it: an offload keeps its number.
+    pub const fn bits(self) -> u16 {
+        self.0 as u16
+    }
+
     /// Whether `offload` is in it.
     pub const fn contains(self, offload: Offload) -> bool {
         self.0 & offload.bit() != 0
