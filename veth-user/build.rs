@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 /// The binaries of veth-ebpf: each becomes `OUT_DIR/<name>`.
-const OBJECTS: &[&str] = &["veth-tc", "veth-xdp"];
+const OBJECTS: &[&str] = &["veth-tc", "veth-xdp", "veth-bench"];
 
 /// Variables that begin like these describe the outer build: another compiler (or clippy in its
 /// place), its flags, profile, features and job server, and the libraries of its toolchain, in which

@@ -10,6 +10,7 @@
 #[cfg(test)]
 extern crate std;
 
+mod bench;
 mod counters;
 mod fdb;
 mod mac;
@@ -20,6 +21,7 @@ mod port;
 mod prepared;
 mod verdict;
 
+pub use bench::{Generate, SINK_PORT, Sunk, TEMPLATE_BYTES};
 pub use counters::{Counter, PortCounters};
 pub use fdb::{FdbEntry, FdbFlags, Lease};
 pub use mac::{Mac, MacKey};

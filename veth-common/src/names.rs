@@ -32,6 +32,32 @@ pub const MAP_PREPARED: &str = "VETH_PREPARED";
 pub const MAPS: [&str; 4] = [MAP_PORTS, MAP_FDB, MAP_COUNTERS, MAP_META];
 /// The maps that only the XDP object has.
 pub const XDP_MAPS: [&str; 2] = [MAP_TARGETS, MAP_PREPARED];
+/// The XDP program that makes frames for the benchmark.
+pub const BENCH_GENERATE: &str = "bench_generate";
+/// The classifier that counts and drops them.
+pub const BENCH_SINK_TC: &str = "bench_sink_tc";
+/// The XDP program that counts and drops them.
+pub const BENCH_SINK_XDP: &str = "bench_sink_xdp";
+/// The classifier that forwards like [`TC_INGRESS`], with `bpf_redirect` to the port.
+pub const BENCH_REDIRECT: &str = "bench_redirect";
+/// The classifier that forwards like [`TC_INGRESS`], after a delay.
+pub const BENCH_DELAYED: &str = "bench_delayed";
+/// What the generator is to send ([`Generate`](crate::Generate)), `BPF_MAP_TYPE_ARRAY`.
+pub const MAP_BENCH_GENERATE: &str = "BENCH_GENERATE";
+/// What arrived at a sink ([`Sunk`](crate::Sunk)), `BPF_MAP_TYPE_PERCPU_ARRAY`.
+pub const MAP_BENCH_SUNK: &str = "BENCH_SUNK";
+/// How many frames the generator has made, `BPF_MAP_TYPE_PERCPU_ARRAY`.
+pub const MAP_BENCH_SENT: &str = "BENCH_SENT";
+/// The delay in nanoseconds, `BPF_MAP_TYPE_ARRAY`.
+pub const MAP_BENCH_DELAY: &str = "BENCH_DELAY";
+
+/// The maps that only the object of the benchmark has.
+pub const BENCH_MAPS: [&str; 4] =
+    [MAP_BENCH_GENERATE, MAP_BENCH_SENT, MAP_BENCH_SUNK, MAP_BENCH_DELAY];
+/// Every program of the object of the benchmark.
+pub const BENCH_PROGRAMS: [&str; 5] =
+    [BENCH_GENERATE, BENCH_SINK_TC, BENCH_SINK_XDP, BENCH_REDIRECT, BENCH_DELAYED];
+
 /// Every program of the tc object.
 pub const TC_PROGRAMS: [&str; 1] = [TC_INGRESS];
 /// Every program of the XDP object.

@@ -2,7 +2,7 @@
 //!
 //! All the `unsafe` of this crate is here.
 
-use crate::{FdbEntry, Ifindex, MacKey, Meta, PortCounters, PortEntry, Prepared};
+use crate::{FdbEntry, Generate, Ifindex, MacKey, Meta, PortCounters, PortEntry, Prepared, Sunk};
 
 macro_rules! pod {
     ($($type:ty),+ $(,)?) => {$(
@@ -13,4 +13,4 @@ macro_rules! pod {
     )+};
 }
 
-pod!(FdbEntry, Ifindex, MacKey, Meta, PortCounters, PortEntry, Prepared);
+pod!(FdbEntry, Generate, Ifindex, MacKey, Meta, PortCounters, PortEntry, Prepared, Sunk);

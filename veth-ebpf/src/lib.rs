@@ -15,6 +15,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod bench;
 pub mod forward;
 pub mod header;
 pub mod maps;

@@ -46,6 +46,16 @@ impl Skb {
         u64::from(self.fields().gso_segs.max(1))
     }
 
+    /// Hands the frame to `target`, to leave through it; returns the action for the kernel.
+    #[inline(always)]
+    pub fn redirect_to(&self, target: Ifindex) -> i32 {
+        // SAFETY: takes no pointers; the kernel validates the ifindex when it redirects.
+        let action = unsafe { helpers::bpf_redirect(target.0, 0) };
+        #[expect(clippy::cast_possible_truncation, reason = "a TC_ACT_* value")]
+        let action = action as i32;
+        action
+    }
+
     /// Hands the frame to the peer of `target`; returns the action for the kernel.
     ///
     /// Minimum kernel version: 5.10 (`bpf_redirect_peer`).

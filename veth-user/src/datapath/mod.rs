@@ -13,6 +13,7 @@
 //! Before 6.6 there are no tcx links: the filter on the port's clsact qdisc keeps the program.
 
 mod attach;
+pub mod bench;
 mod bpffs;
 mod counters;
 mod error;
@@ -36,6 +37,6 @@ pub use load::{
 };
 #[cfg(feature = "ebpf-log")]
 pub use log::print_records;
-pub use object::{RELEASE, TC_OBJECT, XDP_OBJECT, release_text};
+pub use object::{BENCH_OBJECT, RELEASE, TC_OBJECT, XDP_OBJECT, release_text};
 pub use prepared::PreparedMap;
 pub use tables::{Changes, TableMaps};

@@ -8,6 +8,9 @@ pub static TC_OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/
 /// The XDP object, as an ELF file.
 pub static XDP_OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/veth-xdp"));
 
+/// The object of the benchmark, as an ELF file.
+pub static BENCH_OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/veth-bench"));
+
 /// Release of the embedded object, as [`Meta::release`](veth_common::Meta) has it.
 pub const RELEASE: u32 = number(env!("CARGO_PKG_VERSION_MAJOR")) << 16
     | number(env!("CARGO_PKG_VERSION_MINOR")) << 8

@@ -19,7 +19,7 @@ use baseline::Baseline;
 use object::Object;
 
 /// The objects that the build script of veth-user leaves in its `OUT_DIR`.
-const OBJECTS: &[&str] = &["veth-tc", "veth-xdp"];
+const OBJECTS: &[&str] = &["veth-tc", "veth-xdp", "veth-bench"];
 const BASELINE: &str = "xtask/ebpf-baseline.json";
 
 #[derive(Debug, clap::Args)]

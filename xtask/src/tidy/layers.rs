@@ -37,8 +37,9 @@ const ACQUAINTED: &[(&str, &str)] = &[("netlink", "netns")];
 /// Children of `std` that are I/O. Addresses of `std::net` are plain values; its sockets are found
 /// by their names.
 const IO_CHILDREN: &[&str] = &["fs"];
-const IO_WORDS: &[&str] =
-    &["tokio", "TcpStream", "TcpListener", "UdpSocket", "UnixStream", "UnixListener"];
+const IO_WORDS: &[&str] = &["tokio"];
+/// These are I/O in a file that names the module they are in.
+const SOCKETS: &[&str] = &["TcpStream", "TcpListener", "UdpSocket", "UnixStream", "UnixListener"];
 
 pub(super) fn check(path: &str, code: &str) -> Vec<Finding> {
     let Some(module) = module_of(path) else {
@@ -94,7 +95,12 @@ fn judge(module: &str, layer: Layer, used: &str) -> Option<String> {
 fn check_io(path: &str, code: &str) -> Vec<Finding> {
     let children =
         children_of(code, "std").into_iter().filter(|(_, name)| IO_CHILDREN.contains(name));
-    let words = IO_WORDS.iter().flat_map(|word| find_word(code, word).map(move |at| (at, *word)));
+    let has_sockets = find_word(code, "net").next().is_some();
+    let sockets = SOCKETS.iter().filter(|_| has_sockets);
+    let words = IO_WORDS
+        .iter()
+        .chain(sockets)
+        .flat_map(|word| find_word(code, word).map(move |at| (at, *word)));
     let finding = |(at, name): (usize, &str)| {
         Finding::new(path, line_of(code, at), format!("`{name}`: this layer does no I/O"))
     };
@@ -155,6 +161,8 @@ mod tests {
         let code = "use std::{fmt, fs};\nuse std::net::{Ipv4Addr, UdpSocket};\nuse tokio::task;\nuse std::net::IpAddr;\n";
         assert_eq!(messages("veth-user/src/report/mod.rs", code).len(), 3);
         assert_eq!(messages("veth-user/src/fabric/mod.rs", code), Vec::<String>::new());
+        let no_socket = "enum Workload { TcpStream }";
+        assert_eq!(messages("veth-user/src/report/mod.rs", no_socket), Vec::<String>::new());
     }
 
     #[test]

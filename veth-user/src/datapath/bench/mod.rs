@@ -1,0 +1,65 @@
+//! The object of the benchmark: frames of the kernel's own making, sinks that count them, and
+//! variants of the tc program to compare it with.
+//!
+//! Nothing here is pinned: all of it ends with the value that stands for it.
+
+mod generator;
+mod sink;
+mod variant;
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Map, MapError},
+    programs::{ProgramError, SchedClassifier, Xdp},
+};
+use veth_common::names;
+
+use super::{DatapathError, object::BENCH_OBJECT};
+
+pub use generator::{FrameTemplate, Generator};
+pub use sink::{Sink, SinkHook};
+pub use variant::{Variant, VariantPort};
+
+/// Loads the object for programs that forward nothing: the maps of a fabric are as small as can be.
+fn load_alone() -> Result<Ebpf, DatapathError> {
+    let mut loader = EbpfLoader::new();
+    for name in names::MAPS {
+        loader.map_max_entries(name, 1);
+    }
+    Ok(loader.load(BENCH_OBJECT)?)
+}
+
+fn take_map<M: TryFrom<Map, Error = MapError>>(
+    object: &mut Ebpf,
+    name: &'static str,
+) -> Result<M, DatapathError> {
+    let map = object.take_map(name).ok_or(DatapathError::Missing(name))?;
+    M::try_from(map).map_err(map_failed("open", name))
+}
+
+fn xdp<'a>(object: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, DatapathError> {
+    let program = object.program_mut(name).ok_or(DatapathError::Missing(name))?;
+    program.try_into().map_err(program_failed("open", name))
+}
+
+fn classifier<'a>(
+    object: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut SchedClassifier, DatapathError> {
+    let program = object.program_mut(name).ok_or(DatapathError::Missing(name))?;
+    program.try_into().map_err(program_failed("open", name))
+}
+
+fn program_failed(
+    verb: &'static str,
+    name: &'static str,
+) -> impl Fn(ProgramError) -> DatapathError {
+    move |source| DatapathError::Program {
+        action: format!("{verb} {name}"),
+        source: Box::new(source),
+    }
+}
+
+fn map_failed(verb: &'static str, name: &'static str) -> impl Fn(MapError) -> DatapathError {
+    move |source| DatapathError::Map { action: format!("{verb} map {name}"), source }
+}
