@@ -72,21 +72,35 @@ fn make_things(outside: &OwnedFd) {
     netns.run(make).expect("the namespace can be entered");
 }
 
-/// Asserts that nothing is here but what a new private host has, or soon will be: the kernel ends
-/// namespaces behind the back of who held them last.
-fn assert_nothing_is_left(mounts_before: &str) {
-    let deadline = Instant::now() + PATIENCE;
-    while links() != ["lo"] {
-        assert!(Instant::now() < deadline, "left behind: {:?}", links());
-        thread::sleep(Duration::from_millis(10));
-    }
-    assert_eq!(netns::names().expect("readable"), Vec::<String>::new());
-    assert!(!Path::new(PINS).exists());
-    assert_eq!(mounts(), mounts_before);
+/// What there is here.
+#[derive(Debug, PartialEq, Eq)]
+struct Inventory {
+    links: Vec<String>,
+    namespaces: Vec<String>,
+    mounts: String,
+    has_pins: bool,
 }
 
-fn mounts() -> String {
-    fs::read_to_string("/proc/thread-self/mountinfo").expect("mounts are readable")
+impl Inventory {
+    fn take() -> Self {
+        Self {
+            links: links(),
+            namespaces: netns::names().expect("names are readable"),
+            mounts: fs::read_to_string("/proc/thread-self/mountinfo").expect("mounts are readable"),
+            has_pins: Path::new(PINS).exists(),
+        }
+    }
+
+    /// Asserts that nothing else is here, or soon will be: the kernel ends namespaces behind the
+    /// back of who held them last.
+    #[track_caller]
+    fn assert_is_all(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while links() != self.links && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(Self::take(), *self);
+    }
 }
 
 #[test]
@@ -97,7 +111,6 @@ fn host_is_empty_and_out_of_sight() {
     private(|| {
         let inside = netns::current_inode().expect("a thread has a namespace");
         assert_ne!(inside, outside);
-        assert_eq!(links(), ["lo"]);
         assert_eq!(fs::read_dir("/run").expect("readable").count(), 0, "nothing is in /run");
 
         let netns = create(&name);
@@ -125,9 +138,9 @@ fn host_is_empty_and_out_of_sight() {
 #[ignore = "needs root"]
 fn nothing_is_left_when_the_work_is_done() {
     private(|| {
-        let (outside, mounts) = (here(), mounts());
+        let (outside, before) = (here(), Inventory::take());
         private(|| make_things(&outside));
-        assert_nothing_is_left(&mounts);
+        before.assert_is_all();
     });
 }
 
@@ -135,7 +148,7 @@ fn nothing_is_left_when_the_work_is_done() {
 #[ignore = "needs root"]
 fn nothing_is_left_when_the_work_panics() {
     private(|| {
-        let (outside, mounts) = (here(), mounts());
+        let (outside, before) = (here(), Inventory::take());
         let work = || -> () {
             make_things(&outside);
             panic!("on purpose");
@@ -143,7 +156,7 @@ fn nothing_is_left_when_the_work_panics() {
         let panicked = panic::catch_unwind(AssertUnwindSafe(|| private(work)));
         let panic = panicked.expect_err("the panic is handed on");
         assert_eq!(panic.downcast_ref(), Some(&"on purpose"));
-        assert_nothing_is_left(&mounts);
+        before.assert_is_all();
     });
 }
 
@@ -157,7 +170,7 @@ fn nothing_is_left_when_the_process_is_killed() {
         wait_inside_to_be_killed();
     }
     private(|| {
-        let mounts = mounts();
+        let before = Inventory::take();
         let mut child = Command::new(env::current_exe().expect("a process has a file"))
             .args(["--exact", "nothing_is_left_when_the_process_is_killed"])
             .args(["--include-ignored", "--nocapture"])
@@ -173,7 +186,7 @@ fn nothing_is_left_when_the_process_is_killed() {
         child.wait().expect("a child can be waited for");
         assert!(is_inside, "the child did not get inside");
         assert!(links_meanwhile.contains(&"out".to_owned()), "{links_meanwhile:?}");
-        assert_nothing_is_left(&mounts);
+        before.assert_is_all();
     });
 }
 
