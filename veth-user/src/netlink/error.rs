@@ -65,6 +65,11 @@ impl NetlinkError {
             || matches!(self.errno(), Some(Errno::EOPNOTSUPP | Errno::EINVAL))
     }
 
+    /// The kernel does not make devices of that kind: it was built without it, or is too old.
+    pub fn is_unknown_kind(&self) -> bool {
+        self.errno() == Some(Errno::EOPNOTSUPP)
+    }
+
     /// Something that the request names does not mean anything (any more).
     pub fn is_invalid(&self) -> bool {
         self.errno() == Some(Errno::EINVAL)

@@ -1,40 +1,18 @@
-//! Links: what a device is, and the requests that make, change and delete one.
+//! Links: what a device is, and the requests that change and delete one.
 
-use std::{
-    fmt,
-    os::fd::{AsRawFd as _, BorrowedFd},
-};
+use std::fmt;
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::{
     RouteNetlinkMessage,
     link::{
-        AfSpecInet6, AfSpecUnspec, BridgePortState, BridgeStpState, In6AddrGenMode, InfoBridge,
-        InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoVeth, LinkAttribute, LinkFlags,
-        LinkInfo, LinkMessage, LinkXdp,
+        AfSpecInet6, AfSpecUnspec, BridgePortState, In6AddrGenMode, InfoBridge, InfoBridgePort,
+        InfoData, InfoKind, InfoPortData, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp,
     },
 };
 use veth_common::{Ifindex, Mac, PortSlot};
 
 use super::{Netlink, NetlinkError};
 use crate::view::{BridgePort, Link, LinkKind, NetnsId, PeerRef, PortState};
-
-/// A veth pair to make: one end here, in the bridge, the other in a namespace.
-#[derive(Clone, Debug)]
-pub struct VethPair<'a> {
-    /// Name of the end that stays here.
-    pub port: &'a str,
-    /// Its address.
-    pub port_mac: Mac,
-    /// Name of the end in the namespace.
-    pub peer: &'a str,
-    /// Its address.
-    pub peer_mac: Mac,
-    /// The namespace of the peer.
-    pub peer_netns: BorrowedFd<'a>,
-    /// MTU of both ends.
-    pub mtu_bytes: u32,
-}
 
 /// Changes to a link, all in one request.
 #[derive(Clone, Debug, Default)]
@@ -121,55 +99,6 @@ impl Netlink {
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    /// Makes a bridge that forwards at once (no spanning tree), down.
-    pub fn create_bridge(
-        &mut self,
-        name: &str,
-        mac: Mac,
-        mtu_bytes: u32,
-    ) -> Result<(), NetlinkError> {
-        let mut message = LinkMessage::default();
-        message.attributes = vec![
-            LinkAttribute::IfName(name.to_owned()),
-            LinkAttribute::Address(mac.0.to_vec()),
-            LinkAttribute::Mtu(mtu_bytes),
-            LinkAttribute::LinkInfo(vec![
-                LinkInfo::Kind(InfoKind::Bridge),
-                LinkInfo::Data(InfoData::Bridge(vec![InfoBridge::StpState(
-                    BridgeStpState::Disabled,
-                )])),
-            ]),
-        ];
-        self.execute(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL, || {
-            format!("create bridge {name}")
-        })
-    }
-
-    /// Makes a veth pair: the port here, the peer in its namespace, both down. (The kernel opens
-    /// a device that is to be born up before it knows its other end, and fails.)
-    pub fn create_veth_pair(&mut self, pair: &VethPair<'_>) -> Result<(), NetlinkError> {
-        let mut peer = LinkMessage::default();
-        peer.attributes = vec![
-            LinkAttribute::IfName(pair.peer.to_owned()),
-            LinkAttribute::Address(pair.peer_mac.0.to_vec()),
-            LinkAttribute::Mtu(pair.mtu_bytes),
-            LinkAttribute::NetNsFd(pair.peer_netns.as_raw_fd()),
-        ];
-        let mut message = LinkMessage::default();
-        message.attributes = vec![
-            LinkAttribute::IfName(pair.port.to_owned()),
-            LinkAttribute::Address(pair.port_mac.0.to_vec()),
-            LinkAttribute::Mtu(pair.mtu_bytes),
-            LinkAttribute::LinkInfo(vec![
-                LinkInfo::Kind(InfoKind::Veth),
-                LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
-            ]),
-        ];
-        self.execute(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL, || {
-            format!("create veth pair {}/{}", pair.port, pair.peer)
-        })
     }
 
     /// Changes a link.

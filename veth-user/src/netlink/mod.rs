@@ -1,5 +1,5 @@
-//! rtnetlink: everything this crate asks of or tells to the kernel about links, addresses,
-//! forwarding entries and namespace ids.
+//! rtnetlink: everything this crate asks of or tells to the kernel about links, addresses, routes,
+//! neighbours, forwarding entries and namespace ids.
 //!
 //! [`Netlink`] is one socket, bound for life to the network namespace it was opened in. The other
 //! files add verbs to it, one noun each, and turn messages into small types of this crate, so that
@@ -8,6 +8,7 @@
 
 mod address;
 mod attributes;
+mod device;
 mod error;
 mod ethtool;
 mod fdb;
@@ -15,12 +16,16 @@ mod filter;
 mod generic;
 mod link;
 mod monitor;
+mod neighbour;
 mod netnsid;
+mod route;
 mod socket;
+mod statistics;
 mod transport;
 
+pub use device::{NewDevice, VethPair};
 pub use error::NetlinkError;
 pub use ethtool::Ethtool;
-pub use link::{LinkChange, VethPair};
+pub use link::LinkChange;
 pub use monitor::{Event, Monitor};
 pub use socket::Netlink;

@@ -1,4 +1,5 @@
-//! Kernel objects as plain data: what was seen of links, addresses and forwarding entries.
+//! Kernel objects as plain data: links with their offloads and counters, addresses, routes and
+//! forwarding entries.
 //!
 //! The kernel edges fill these in, pure code decides on them. They say what *is*; what *is to
 //! be* comes from a [`Topology`](crate::topology::Topology).
@@ -7,11 +8,15 @@ mod address;
 mod fdb;
 mod link;
 mod offloads;
+mod route;
+mod statistics;
 
 pub use address::Address;
 pub use fdb::{BridgeFdbEntry, FdbKind};
 pub use link::{BridgePort, Link, LinkKind, NetnsId, PeerRef, PortState};
 pub use offloads::{Offload, OffloadState, Offloads};
+pub use route::{NextHop, Route};
+pub use statistics::{DirectionStatistics, LinkStatistics};
 
 /// A bridge and everything that decides what it does with a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,15 @@ use veth_user::{
     view::{Offload, Offloads},
 };
 
-use crate::{output, private, skip, veth_pair};
+use crate::{BLUE_MAC, RED_MAC, device, ifindex, output, private, skip};
+
+/// A veth pair, `red` and `blue`, both here; the index of `red`.
+fn red() -> Ifindex {
+    let mut netlink = Netlink::open().expect("a socket");
+    let ends = [&device("red", RED_MAC, None), &device("blue", BLUE_MAC, None)];
+    netlink.create_veth(ends).expect("a pair can be made");
+    ifindex(&mut netlink, "red")
+}
 
 /// Asserts what `ethtool -k` says of features of the link `red`.
 /// It has old names for some: `tx-vlan-offload` is `tx-vlan-hw-insert`.
@@ -29,7 +37,7 @@ fn assert_features(expected: &[(&str, &str)]) {
 #[ignore = "needs root"]
 fn what_a_datapath_cannot_bear_is_turned_off_and_put_back() {
     private(|| {
-        let [red, _] = veth_pair(&mut Netlink::open().expect("a socket"));
+        let red = red();
         let mut ethtool = Ethtool::open().expect("kernels since 5.6 have the family");
         let before = ethtool.offloads(red).expect("readable");
         let unbearable = Offloads::from([
@@ -74,7 +82,7 @@ fn what_a_datapath_cannot_bear_is_turned_off_and_put_back() {
 #[ignore = "needs root"]
 fn an_empty_change_changes_nothing() {
     private(|| {
-        let [red, _] = veth_pair(&mut Netlink::open().expect("a socket"));
+        let red = red();
         let mut ethtool = Ethtool::open().expect("kernels since 5.6 have the family");
         let before = ethtool.offloads(red).expect("readable");
         ethtool.set_offloads(red, Offloads::NONE, Offloads::NONE).expect("nothing to refuse");
