@@ -28,6 +28,20 @@ pub enum TrafficError {
         /// The cause.
         source: io::Error,
     },
+    /// A thread could not be put on a CPU.
+    #[error("run a thread on CPU {cpu}: {source}")]
+    Pin {
+        /// The CPU, counted from 0.
+        cpu: usize,
+        /// The cause: `EINVAL` when there is no such CPU, or it is offline or not allowed.
+        source: io::Error,
+    },
+    /// The kernel did not say which CPUs may be used.
+    #[error("ask which CPUs this process may use: {source}")]
+    AllowedCpus {
+        /// The cause.
+        source: io::Error,
+    },
 }
 
 /// Where a socket lives, for people to read.

@@ -12,6 +12,7 @@
 mod background;
 mod endpoint;
 mod error;
+pub mod load;
 mod round_trip;
 mod socket;
 mod stream;

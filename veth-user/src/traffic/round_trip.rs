@@ -213,7 +213,7 @@ impl Pinger {
 
 /// `None` as well for what the network says of a datagram that went astray, be it an earlier one.
 /// The wait for the reply goes on, so that an unreachable peer costs time and not a busy loop.
-fn unless_lost(result: io::Result<usize>) -> io::Result<Option<usize>> {
+pub(super) fn unless_lost(result: io::Result<usize>) -> io::Result<Option<usize>> {
     use io::ErrorKind::{ConnectionRefused, HostUnreachable};
     match result {
         Err(error) if matches!(error.kind(), ConnectionRefused | HostUnreachable) => Ok(None),

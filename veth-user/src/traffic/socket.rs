@@ -44,8 +44,8 @@ impl Listener {
     pub(super) fn open(place: Place, address: IpAddr, stop: &Stop) -> Result<Self, TrafficError> {
         let (socket, address) = at_free_port(&place, "listen on", address, stop, |address| {
             let socket = TcpListener::bind(address)?;
-            // What limits accept(2) too; the standard library has no name for that.
-            setsockopt(&socket, sockopt::ReceiveTimeout, &tick())?;
+            // What limits accept(2) too, and what accepted sockets inherit.
+            prepare(&socket)?;
             let address = socket.local_addr()?;
             Ok((socket, address))
         })?;
@@ -62,11 +62,9 @@ impl Listener {
             let Some((stream, peer)) = unless_quiet(self.socket.accept())? else {
                 return Ok(None);
             };
-            let place = self.place.clone();
-            prepare(&stream)?;
-            Ok(Some(Connection { stream, peer, place }))
+            Ok(Some(Connection { stream, peer, place: self.place.clone() }))
         };
-        accept().map_err(self.place.failed("accept a connection on", self.address))
+        accept().map_err(|error| self.place.failed("accept a connection on", self.address)(error))
     }
 }
 
@@ -100,7 +98,7 @@ impl Connection {
             Ok(socket)
         })?;
         let connect = || -> io::Result<Option<TcpStream>> {
-            let deadline = Instant::now() + PATIENCE;
+            let mut deadline = None;
             while !stop.is_requested() {
                 // A repeated connect(2) waits on for the same handshake.
                 match connect(socket.as_raw_fd(), &SockaddrStorage::from(to)) {
@@ -108,25 +106,30 @@ impl Connection {
                     Err(Errno::EINPROGRESS | Errno::EALREADY | Errno::EINTR) => {}
                     Err(errno) => return Err(errno.into()),
                 }
-                if Instant::now() >= deadline {
+                if is_over(&mut deadline) {
                     return Err(Errno::ETIMEDOUT.into());
                 }
             }
             Ok(None)
         };
-        let stream = connect().map_err(place.failed("connect to", to))?;
+        let stream = connect().map_err(|error| place.failed("connect to", to)(error))?;
         Ok(stream.map(|stream| Self { stream, peer: to, place }))
+    }
+
+    /// Has small writes go out at once, and not wait for what is unacknowledged (Nagle).
+    pub(super) fn send_at_once(&self) -> Result<(), TrafficError> {
+        self.stream.set_nodelay(true).map_err(self.failed("set TCP_NODELAY towards"))
     }
 
     /// Sends some of `bytes` and says how many; `None` when there was no room for a [`TICK`].
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<Option<usize>, TrafficError> {
-        unless_quiet(self.stream.write(bytes)).map_err(self.failed("send to"))
+        unless_quiet(self.stream.write(bytes)).map_err(|error| self.failed("send to")(error))
     }
 
     /// Receives some bytes and says how many, 0 at the end of the stream; `None` when none came
     /// within a [`TICK`].
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, TrafficError> {
-        unless_quiet(self.stream.read(buffer)).map_err(self.failed("receive from"))
+        unless_quiet(self.stream.read(buffer)).map_err(|error| self.failed("receive from")(error))
     }
 
     /// Tells the far side that nothing more comes, after all that was written.
@@ -164,19 +167,26 @@ fn at_free_port<T>(
     open: impl Fn(SocketAddr) -> io::Result<T>,
 ) -> Result<T, TrafficError> {
     let address = SocketAddr::new(address, 0);
-    let deadline = Instant::now() + PATIENCE;
+    let mut deadline = None;
     loop {
         match open(address) {
             Err(error)
                 if error.kind() == io::ErrorKind::AddrNotAvailable
-                    && Instant::now() < deadline
+                    && !is_over(&mut deadline)
                     && !stop.is_requested() =>
             {
                 thread::sleep(TICK);
             }
-            result => return result.map_err(place.failed(action, address)),
+            result => return result.map_err(|error| place.failed(action, address)(error)),
         }
     }
+}
+
+/// Whether the [`PATIENCE`] that began with the first call is over. What succeeds at once never
+/// looks at the clock.
+pub(super) fn is_over(deadline: &mut Option<Instant>) -> bool {
+    let now = Instant::now();
+    now >= *deadline.get_or_insert(now + PATIENCE)
 }
 
 fn prepare(stream: &impl AsFd) -> nix::Result<()> {
@@ -208,6 +218,7 @@ pub(super) fn unless_quiet<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::sys::socket::getsockopt;
     use std::net::Ipv4Addr;
 
     const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -230,6 +241,22 @@ mod tests {
         assert_eq!(client.read(&mut [0; 16]).expect("quiet is no error"), None);
         let bytes = vec![0; 1 << 20];
         while client.write(&bytes).expect("quiet is no error").is_some() {}
+    }
+
+    #[test]
+    fn accepted_connection_inherits_the_limits_of_its_listener() {
+        let stop = Stop::new();
+        let listener = Listener::open(Place::Here, LOCALHOST, &stop).expect("listen");
+        let _silent = Connection::open(Place::Here, LOCALHOST, listener.address(), &stop)
+            .expect("connect")
+            .expect("not stopped");
+        let mut accepted = listener.accept().expect("accept").expect("the client has connected");
+
+        assert_eq!(accepted.read(&mut [0; 16]).expect("quiet is no error"), None);
+        let bytes = vec![0; 1 << 20];
+        while accepted.write(&bytes).expect("quiet is no error").is_some() {}
+        let linger = getsockopt(&accepted.stream, sockopt::Linger).expect("read an option");
+        assert_eq!((linger.l_onoff, linger.l_linger), (1, 0));
     }
 
     #[test]

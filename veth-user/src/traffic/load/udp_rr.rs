@@ -1,0 +1,91 @@
+//! One datagram there and one back, over and over.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    Edges, Ends, LoadOptions, Measured,
+    crew::Crew,
+    udp_pair::{UdpEnd, UdpPair},
+    window::Window,
+};
+use crate::{Stop, traffic::error::TrafficError};
+
+/// When an answer counts as lost. Between namespaces of one machine this is an age, but an end may
+/// have to wait for its CPU.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Sends a datagram of one byte from client to server and awaits its return, over and over, and
+/// times each round trip. One that is not back within 200 ms counts as lost. A stop ends it early,
+/// with what was counted by then.
+///
+/// # Errors
+///
+/// When a namespace cannot be entered, a thread not be started or pinned, nothing gets through
+/// within seconds, or a socket fails.
+#[doc(alias = "netperf")]
+pub fn udp_rr(
+    ends: &Ends<'_>,
+    options: &LoadOptions,
+    edges: Edges<'_>,
+    stop: &Stop,
+) -> Result<Measured, TrafficError> {
+    let Some(UdpPair { client, server }) = UdpPair::open(ends, stop)? else {
+        return Ok(Measured::default());
+    };
+    let crew = Crew::default();
+    let workers = [
+        crew.start(ends.server, ends.server_cpu, move |window| answer(&server, window))?,
+        crew.start(ends.client, ends.client_cpu, move |window| ask(&client, window))?,
+    ];
+    crew.measure(workers, options, edges, stop)
+}
+
+/// Makes round trips till the window closes, and times them.
+pub(super) fn ask(end: &UdpEnd, window: &Window) -> Result<Measured, TrafficError> {
+    // One round trip ends where the next begins, so one look at the clock does for both.
+    let mut began_at = Instant::now();
+    let mut number = 0;
+    window.count(Measured::with_latency, |measured| {
+        number = u8::wrapping_add(number, 1);
+        end.send(&[number])?;
+        let returned = await_return(end, number, began_at, window)?;
+        let ended_at = Instant::now();
+        if returned {
+            measured.record(ended_at - began_at);
+        } else {
+            measured.lost += 1;
+        }
+        began_at = ended_at;
+        Ok(())
+    })
+}
+
+/// Whether the datagram with this `number` came back.
+fn await_return(
+    end: &UdpEnd,
+    number: u8,
+    began_at: Instant,
+    window: &Window,
+) -> Result<bool, TrafficError> {
+    let mut byte = [0];
+    loop {
+        match end.receive(&mut byte)? {
+            Some(_) if byte == [number] => return Ok(true),
+            None if window.is_closed() || began_at.elapsed() >= PATIENCE => return Ok(false),
+            // Not yet; or the answer to an earlier one, which is counted as lost already.
+            None | Some(_) => {}
+        }
+    }
+}
+
+/// Returns what comes till the window closes.
+pub(super) fn answer(end: &UdpEnd, window: &Window) -> Result<Measured, TrafficError> {
+    let mut byte = [0];
+    window.serve(|| {
+        if end.receive(&mut byte)?.is_some() {
+            // An answer that cannot be sent is a lost one, and the client counts those.
+            end.send(&byte)?;
+        }
+        Ok(())
+    })
+}
