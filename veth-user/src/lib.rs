@@ -7,7 +7,7 @@
 //! | 4 | [`cli`] | talk to people |
 //! | 3 | [`fabric`], [`sync`], [`traffic`] | orchestrate |
 //! | 2 | [`netns`], [`netlink`], [`datapath`], [`privilege`], [`lock`], [`sysctl`] | talk to the kernel |
-//! | 1 | [`topology`], [`view`], [`plan`], [`forwarding`], [`counters`], [`report`], [`results`] | decide, without I/O |
+//! | 1 | [`topology`], [`view`], [`plan`], [`forwarding`], [`counters`], [`report`], [`results`], [`statistics`] | decide, without I/O |
 
 pub mod cli;
 pub mod counters;
@@ -21,6 +21,7 @@ pub mod plan;
 pub mod privilege;
 pub mod report;
 pub mod results;
+pub mod statistics;
 mod stop;
 pub mod sync;
 pub mod sysctl;

@@ -23,7 +23,17 @@ enum Layer {
 const LAYERS: &[(Layer, &[&str])] = &[
     (
         Layer::Pure,
-        &["topology", "view", "plan", "forwarding", "counters", "report", "results", "stop"],
+        &[
+            "topology",
+            "view",
+            "plan",
+            "forwarding",
+            "counters",
+            "report",
+            "results",
+            "statistics",
+            "stop",
+        ],
     ),
     (Layer::Kernel, &["netns", "netlink", "datapath", "privilege", "lock", "sysctl"]),
     (Layer::Orchestration, &["fabric", "sync", "traffic"]),
