@@ -1,16 +1,27 @@
 //! What a benchmark found: rounds as they were measured, and what follows from them.
 //!
 //! [`Results`] is what is saved, round by round; nothing in it is computed from anything else in
-//! it. [`Summary`] is what people read: medians, ratios with intervals, warnings.
+//! it. [`Summary`] is what people read: medians, ratios with intervals, warnings. [`Comparison`] puts
+//! two runs side by side.
 
+mod comparison;
+mod name;
 mod path;
+mod ratio;
+#[cfg(test)]
+mod samples;
+mod summarize;
 mod summary;
+mod warning;
 mod workload;
 
 use serde::{Deserialize, Serialize};
 
+pub use comparison::{Change, Comparison, Origin, Standing};
+pub use name::CellName;
 pub use path::{Path, PathKind};
-pub use summary::{Ratio, Row, Summary};
+pub use ratio::{MIN_ROUNDS, Ratio, SMALLEST_EFFECT};
+pub use summary::{Row, Summary};
 pub use workload::{Unit, Workload};
 
 /// Version of the saved form.

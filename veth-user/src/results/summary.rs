@@ -1,8 +1,9 @@
-//! What people read: medians, ratios with intervals, warnings.
+//! What people read: medians, ratios with intervals, warnings. How they are found is left to
+//! `summarize`.
 
 use serde::Serialize;
 
-use super::{Latency, Path, Workload};
+use super::{Latency, Path, Ratio, Workload};
 
 /// What follows from [`Results`](super::Results).
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -43,18 +44,4 @@ pub struct Row {
     pub lost: f64,
     /// Latency over all rounds.
     pub latency: Option<Latency>,
-}
-
-/// How two figures compare: this one is so many times as good as the other.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Ratio {
-    /// Lower end of the 95 % interval.
-    pub low: f64,
-    /// Median.
-    pub median: f64,
-    /// Upper end.
-    pub high: f64,
-    /// Whether the two differ: the interval does not contain 1, there were enough rounds, and the
-    /// difference is larger than what such a benchmark can tell.
-    pub differs: bool,
 }

@@ -32,7 +32,6 @@ impl Interval {
     }
 
     fn of(median: f64, mut resampled: Vec<f64>) -> Self {
-        resampled.sort_by(f64::total_cmp);
         let last = resampled.len() - 1;
         #[expect(
             clippy::cast_possible_truncation,
@@ -40,7 +39,8 @@ impl Interval {
             reason = "a share of a length is a length"
         )]
         let cut = (TAIL * last as f64) as usize;
-        Self { low: resampled[cut], median, high: resampled[last - cut] }
+        let mut at = |index| *resampled.select_nth_unstable_by(index, f64::total_cmp).1;
+        Self { low: at(cut), median, high: at(last - cut) }
     }
 }
 
