@@ -129,7 +129,8 @@ fn disturbed_rounds(results: &Results) -> Option<String> {
             // Counted from 1, as people do.
             .map(|index| (cell.rounds[index].round + 1).to_string())
             .collect();
-        (!rounds.is_empty()).then(|| format!("{} (round {})", cell.name(), rounds.join(", ")))
+        let noun = if rounds.len() == 1 { "round" } else { "rounds" };
+        (!rounds.is_empty()).then(|| format!("{} ({noun} {})", cell.name(), rounds.join(", ")))
     });
     list(&disturbed.collect::<Vec<_>>()).map(|cells| {
         format!(

@@ -47,7 +47,8 @@ impl Interval {
 /// The median of `values`; none without values. It does not depend on their order.
 ///
 /// With fewer than six values the interval is from the smallest to the largest, which is the most
-/// that so few can say.
+/// that so few can say. With a few more it is narrower than it says, as bootstrap intervals are:
+/// at worst, with seven values, it has the true median in 88 samples of a hundred.
 pub fn median_interval(values: &[f64]) -> Option<Interval> {
     let mut sample = Sample::of(values);
     let median = middle(&sample.sorted)?;
