@@ -8,6 +8,7 @@ mod comparison;
 mod name;
 mod path;
 mod ratio;
+pub mod render;
 #[cfg(test)]
 mod samples;
 mod summarize;

@@ -1,0 +1,134 @@
+//! What is said about a run beside its figures: where and how it ran, what is missing, what is
+//! doubtful.
+
+use super::{
+    super::{Machine, Results, Summary, Unavailable, Workload},
+    date::utc,
+};
+
+/// Something with a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fact {
+    pub(super) name: String,
+    pub(super) text: String,
+}
+
+impl Fact {
+    fn new(name: impl AsRef<str>, text: impl AsRef<str>) -> Self {
+        Self { name: one_line(name.as_ref()), text: one_line(text.as_ref()) }
+    }
+}
+
+/// Where it ran.
+pub(super) fn machine(machine: &Machine) -> Vec<Fact> {
+    let Machine { kernel, cpu, cpus, hypervisor, clock, governor, mitigations, bridge_netfilter } =
+        machine;
+    let cpus_text = if *cpus == 1 { "1 CPU".into() } else { format!("{cpus} CPUs") };
+    let or_unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".into());
+    let mitigations: Vec<String> = mitigations
+        .iter()
+        .map(|(name, state)| format!("{name}: {}", state.trim_start_matches("Mitigation: ")))
+        .collect();
+    vec![
+        Fact::new("Kernel", kernel),
+        Fact::new("CPU", format!("{cpu}, {cpus_text}")),
+        Fact::new("Hypervisor", hypervisor.as_deref().unwrap_or("none that tells")),
+        Fact::new("Clock", or_unknown(clock)),
+        Fact::new("Governor", or_unknown(governor)),
+        Fact::new(
+            "br_netfilter",
+            if *bridge_netfilter { "on: bridges ask netfilter about each frame" } else { "off" },
+        ),
+        match mitigations.as_slice() {
+            [] => Fact::new("Mitigations", "none that cost time"),
+            mitigations => Fact::new("Mitigations", mitigations.join("; ")),
+        },
+    ]
+}
+
+/// How it was measured.
+pub(super) fn settings(results: &Results) -> Vec<Fact> {
+    let it = &results.settings;
+    let mut facts = vec![
+        Fact::new("Date", utc(results.started_at_s)),
+        Fact::new("Release", format!("veth {}", results.release)),
+        Fact::new(
+            "Rounds",
+            format!("{} x {} ms, {} ms of warm-up each", it.rounds, it.round_ms, it.warmup_ms),
+        ),
+        Fact::new("CPUs used", format!("client {}, server {}", it.client_cpu, it.server_cpu)),
+        Fact::new("Protocol", if it.ipv6 { "IPv6" } else { "IPv4" }),
+    ];
+    let is_measured =
+        |is: fn(&Workload) -> bool| results.cells.iter().any(|cell| is(&cell.workload));
+    if is_measured(|workload| *workload == Workload::UdpPps) {
+        facts.push(Fact::new("Datagrams", format!("{} bytes of payload", it.payload_bytes)));
+    }
+    if is_measured(|workload| workload.is_in_kernel()) {
+        let text =
+            format!("{} bytes, {} flows, {} in a batch", it.frame_bytes, it.flows, it.batch_frames);
+        facts.push(Fact::new("Frames", text));
+    }
+    facts
+}
+
+/// What could not be measured, and why.
+pub(super) fn unavailable(results: &Results) -> Vec<Fact> {
+    let fact = |it: &Unavailable| {
+        let name = match it.workload {
+            Some(workload) => format!("{}, {workload}", it.path),
+            None => it.path.to_string(),
+        };
+        Fact::new(name, &it.reason)
+    };
+    results.unavailable.iter().map(fact).collect()
+}
+
+/// What makes the figures doubtful. That the run was cut short comes first.
+pub(super) fn warnings(results: &Results, summary: &Summary) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if !results.finished {
+        let measured = results.cells.iter().map(|cell| cell.rounds.len()).max().unwrap_or(0);
+        let planned = results.settings.rounds;
+        warnings.push(format!("The run is not finished: {measured} of {planned} rounds."));
+    }
+    warnings.extend(summary.warnings.iter().map(|warning| one_line(warning)));
+    warnings
+}
+
+/// `text` on one line and without control characters: it may come from a file that somebody else
+/// wrote, and must not move a terminal's cursor.
+fn one_line(text: &str) -> String {
+    let printable =
+        text.chars().map(|it| if it.is_control() || it.is_whitespace() { ' ' } else { it });
+    printable.collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::fixture, *};
+
+    #[test]
+    fn unfinished_run_says_how_far_it_came() {
+        let (mut results, summary) = fixture::small();
+        assert_eq!(warnings(&results, &summary), summary.warnings);
+        results.finished = false;
+        results.settings.rounds = 9;
+        assert_eq!(warnings(&results, &summary)[0], "The run is not finished: 3 of 9 rounds.");
+    }
+
+    #[test]
+    fn settings_of_what_was_not_measured_are_left_out() {
+        let names = |results: &Results| -> Vec<String> {
+            settings(results).into_iter().map(|fact| fact.name).collect()
+        };
+        let (rich, small) = (fixture::rich().0, fixture::small().0);
+        assert!(names(&rich).contains(&"Frames".into()));
+        assert!(!names(&small).contains(&"Frames".into()));
+    }
+
+    #[test]
+    fn text_from_elsewhere_stays_on_its_line() {
+        assert_eq!(one_line("a\u{1b}[2Jb\r\n\tc  d"), "a [2Jb c d");
+    }
+}
