@@ -18,6 +18,8 @@ const WIDE: f64 = 8.0;
 pub(super) struct Chart {
     pub(super) heading: String,
     pub(super) detail: String,
+    /// Whose curves need a legend.
+    pub(super) paths: BTreeSet<Path>,
     pub(super) drawing: Element,
 }
 
@@ -40,6 +42,7 @@ pub(super) fn comparisons(summary: &Summary) -> Vec<Chart> {
             Chart {
                 heading: workload.to_string(),
                 detail: workload.help().into(),
+                paths: BTreeSet::new(),
                 drawing: chart.draw(),
             }
         })
@@ -61,7 +64,8 @@ pub(super) fn latencies(summary: &Summary) -> Vec<Chart> {
         };
         Some(Chart {
             heading: workload.to_string(),
-            detail: workload.help().into(),
+            detail: latency_of(workload).into(),
+            paths: paths_of(&curves),
             drawing: chart.draw(),
         })
     })
@@ -74,7 +78,7 @@ pub(super) fn ports(summary: &Summary) -> Vec<Chart> {
         let curves = port_curves(rows);
         let range = Range::of(&curves)?;
         let counts: BTreeSet<u32> = rows.iter().filter_map(|row| row.ports).collect();
-        let costs = steps(range.y.1, 4);
+        let costs = steps(0.0, range.y.1, 4);
         let highest = costs.last().copied().unwrap_or(range.y.1);
         let chart = LineChart {
             id: &format!("ports-{workload}"),
@@ -88,22 +92,29 @@ pub(super) fn ports(summary: &Summary) -> Vec<Chart> {
             y: Axis {
                 title: "",
                 scale: Scale::linear(0.0, highest),
-                ticks: costs.into_iter().map(|cost_ns| (cost_ns, time(cost_ns))).collect(),
+                ticks: costs.into_iter().map(time_tick).collect(),
             },
             curves: &curves,
         };
         Some(Chart {
             heading: workload.to_string(),
             detail: format!("Time for one {}; less is better.", operation(workload)),
+            paths: paths_of(&curves),
             drawing: chart.draw(),
         })
     })
 }
 
-/// The paths of curves of any chart, in the order in which they are shown.
-pub(super) fn paths_of_curves(summary: &Summary) -> BTreeSet<Path> {
-    let has_curve = |row: &&Row| row.ports.is_some() || row.latency.is_some();
-    paths(&summary.rows.iter().filter(has_curve).collect::<Vec<_>>())
+fn paths_of(curves: &[Curve]) -> BTreeSet<Path> {
+    curves.iter().map(|curve| curve.path).collect()
+}
+
+/// Which times a latency chart is of.
+const fn latency_of(workload: Workload) -> &'static str {
+    match workload {
+        Workload::LatencyLoad => "UDP round trips while a TCP stream runs.",
+        _ => workload.help(),
+    }
 }
 
 /// Those in which the number of ports is not varied.
@@ -167,14 +178,19 @@ fn percentile_axis(highest: f64) -> Axis {
 
 fn latency_axis((low, high): (f64, f64)) -> Axis {
     let is_wide = low > 0.0 && high / low > WIDE;
-    let marks = if is_wide { decades(low, high) } else { steps(high, 4) };
+    let marks = if is_wide { decades(low, high) } else { steps(0.0, high, 4) };
     let (first, last) = (marks.first().copied(), marks.last().copied());
     let (first, last) = (first.unwrap_or(low), last.unwrap_or(high));
     Axis {
         title: if is_wide { "latency, logarithmic" } else { "latency" },
         scale: if is_wide { Scale::logarithmic(first, last) } else { Scale::linear(first, last) },
-        ticks: marks.into_iter().map(|mark_ns| (mark_ns, time(mark_ns))).collect(),
+        ticks: marks.into_iter().map(time_tick).collect(),
     }
+}
+
+/// A round time and its text without zeros behind.
+fn time_tick(time_ns: f64) -> (f64, String) {
+    (time_ns, time(time_ns).replace(".00 ", " ").replace(".0 ", " "))
 }
 
 /// The last point of each curve, which is where they are farthest apart.

@@ -40,7 +40,7 @@ impl Contents {
         let varied: Vec<&Row> = summary.rows.iter().filter(|row| row.ports.is_some()).collect();
         Self {
             comparison: comparison(&rows, summary.baseline),
-            ports: each_workload(&varied, ports),
+            ports: each_workload(&varied, |workload, rows| ports(workload, rows, summary.baseline)),
             cost: cost(&rows),
             latency: each_workload(&rows, latency),
             unavailable: facts::unavailable(results),
@@ -132,8 +132,8 @@ fn compared(row: &Row, baseline: Path) -> Entry {
     if row.path == baseline {
         entry.push(Figure::aside("baseline"));
     } else if let Some(ratio) = &row.to_baseline {
-        let text = format!("{} {}", times(ratio.median), interval(ratio));
-        entry.push(Figure::compared(text, Difference::of(ratio)));
+        let figure = Figure::compared(times(ratio.median), Difference::of(ratio));
+        entry.push(figure.with_interval(interval(ratio)));
     }
     if let Some(ratio) = &row.to_direct
         && row.path.kind != PathKind::Direct
@@ -143,15 +143,16 @@ fn compared(row: &Row, baseline: Path) -> Entry {
     entry
 }
 
-fn ports(workload: Workload, rows: &[&Row]) -> Option<Sheet> {
+fn ports(workload: Workload, rows: &[&Row], baseline: Path) -> Option<Sheet> {
     let counts: BTreeSet<u32> = rows.iter().filter_map(|row| row.ports).collect();
     let counts: Vec<u32> = counts.into_iter().collect();
     let short = |ratio: &Ratio| Figure::compared(times(ratio.median), Difference::of(ratio));
     let sheet = Sheet {
         title: format!("{workload}: cost per {} against port count", figure::operation(workload)),
-        note: "Ports of the fabric across; a second over the median, and how many times as good \
-               as the baseline that is."
-            .into(),
+        note: format!(
+            "Time for one {}, and how it compares with {baseline} of as many ports.",
+            figure::operation(workload)
+        ),
         corner: "path",
         columns: counts.iter().map(|count| Heading::new(count.to_string(), "ports")).collect(),
         rows: lines(

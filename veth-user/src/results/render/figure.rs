@@ -101,7 +101,7 @@ pub(super) enum Difference {
 }
 
 impl Difference {
-    pub(super) fn of(ratio: &Ratio) -> Self {
+    pub(super) const fn of(ratio: &Ratio) -> Self {
         match ratio {
             Ratio { differs: false, .. } => Self::None,
             Ratio { median, .. } if *median >= 1.0 => Self::Better,

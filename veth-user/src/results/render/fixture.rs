@@ -167,8 +167,8 @@ impl Run {
         let is_less_better = workload.is_less_better();
         let median = if is_less_better { of_bridge / better } else { of_bridge * better };
         let latency = match workload {
-            Workload::LatencyLoad => Some(latency(median)),
-            Workload::TcpRr | Workload::UdpRr => Some(latency(2.2e9 / median)),
+            Workload::LatencyLoad => Some(latency(median, tail(path))),
+            Workload::TcpRr | Workload::UdpRr => Some(latency(2.2e9 / median, tail(path))),
             _ => None,
         };
         let is_stream = workload == Workload::TcpStream;
@@ -219,8 +219,19 @@ impl Run {
     }
 }
 
-/// Latencies whose 99th percentile is `p99_ns`, with a tail.
-fn latency(p99_ns: f64) -> Latency {
+/// How long the tail of a path is.
+fn tail(path: Path) -> f64 {
+    match path.kind {
+        PathKind::Direct | PathKind::Netkit => 0.75,
+        PathKind::Tc => 0.85,
+        PathKind::Xdp => 1.7,
+        PathKind::Route => 1.25,
+        _ => 1.0,
+    }
+}
+
+/// Latencies whose 99th percentile is `p99_ns`, with a tail that is `tail` times the usual.
+fn latency(p99_ns: f64, tail: f64) -> Latency {
     let shape = [
         (10.0, 0.36),
         (50.0, 0.45),
@@ -236,6 +247,7 @@ fn latency(p99_ns: f64) -> Latency {
         (100.0, 14.0),
     ];
     let at = |(percentile, factor): (f64, f64)| {
+        let factor = if percentile > 99.0 { 1.0 + (factor - 1.0) * tail } else { factor };
         let latency = std::time::Duration::from_secs_f64(p99_ns * factor / 1e9);
         (percentile, u64::try_from(latency.as_nanos()).expect("milliseconds"))
     };

@@ -53,11 +53,12 @@ fn sheet_text(sheet: &Sheet) -> String {
 
 fn figure_text(figure: &Figure) -> String {
     let text = escape(&figure.marked());
-    match figure.weight {
+    let text = match figure.weight {
         Weight::Compared(Difference::Better | Difference::Worse) => format!("**{text}**"),
         Weight::Compared(Difference::None) | Weight::Main => text,
         Weight::Aside => format!("<sub>{text}</sub>"),
-    }
+    };
+    format!("{text} {}", escape(&figure.interval)).trim_end().to_owned()
 }
 
 fn list(facts: &[Fact]) -> String {

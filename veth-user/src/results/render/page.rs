@@ -67,7 +67,8 @@ fn sections(results: &Results, summary: &Summary, contents: &Contents) -> Vec<El
     if let Some(comparison) = &contents.comparison {
         let note = format!(
             "How many times as good as {}, which is 1; more is better everywhere. Whiskers: 95 % \
-             interval. Grey: no difference that can be told. Dashed: the direct pair.",
+             interval. Grey: no difference that can be told. Dashed: the direct pair, as short as \
+             a path can be.",
             summary.baseline
         );
         let comparisons = charts::comparisons(summary);
@@ -79,22 +80,19 @@ fn sections(results: &Results, summary: &Summary, contents: &Contents) -> Vec<El
                 .child(table(comparison)),
         );
     }
-    let paths = charts::paths_of_curves(summary);
     if !contents.ports.is_empty() {
         sections.push(
             section("Cost against port count")
-                .child(legend(&paths))
-                .children(grid(charts::ports(summary)))
-                .children(titled_tables(&contents.ports)),
+                .children(charts_with_legend(charts::ports(summary)))
+                .child(tables(&contents.ports)),
         );
     }
     if !contents.latency.is_empty() {
         sections.push(
             section("Latency")
                 .child(Element::new("p").text("Time of a round trip; less is better."))
-                .child(legend(&paths))
-                .children(grid(charts::latencies(summary)))
-                .children(titled_tables(&contents.latency)),
+                .children(charts_with_legend(charts::latencies(summary)))
+                .child(tables(&contents.latency)),
         );
     }
     if let Some(cost) = &contents.cost {
@@ -129,7 +127,7 @@ fn warnings(warnings: &[String]) -> Element {
 
 /// Charts side by side, as many as fit.
 fn grid(charts: Vec<Chart>) -> Option<Element> {
-    let figure = |Chart { heading, detail, drawing }: Chart| {
+    let figure = |Chart { heading, detail, drawing, .. }: Chart| {
         let caption = Element::new("figcaption")
             .child(Element::new("h3").text(heading))
             .child(Element::new("p").text(detail));
@@ -140,6 +138,11 @@ fn grid(charts: Vec<Chart>) -> Option<Element> {
     (!is_empty).then(|| grid.children(charts.into_iter().map(figure)))
 }
 
+fn charts_with_legend(charts: Vec<Chart>) -> impl Iterator<Item = Element> {
+    let paths: BTreeSet<Path> = charts.iter().flat_map(|it| &it.paths).copied().collect();
+    grid(charts).into_iter().flat_map(move |grid| [legend(&paths), grid])
+}
+
 fn legend(paths: &BTreeSet<Path>) -> Element {
     let item = |path: &Path| {
         let name = Element::new("span").text(path.to_string());
@@ -148,8 +151,12 @@ fn legend(paths: &BTreeSet<Path>) -> Element {
     Element::new("ul").with("class", "legend").children(paths.iter().map(item))
 }
 
-fn titled_tables(sheets: &[Sheet]) -> impl Iterator<Item = Element> {
-    sheets.iter().flat_map(|sheet| [Element::new("h3").text(&sheet.title), table(sheet)])
+/// Small tables with their titles, side by side where there is space.
+fn tables(sheets: &[Sheet]) -> Element {
+    let titled = |sheet: &Sheet| {
+        Element::new("div").child(Element::new("h3").text(&sheet.title)).child(table(sheet))
+    };
+    Element::new("div").with("class", "grid tables").children(sheets.iter().map(titled))
 }
 
 /// A table that scrolls by itself where it is too wide.
@@ -190,7 +197,15 @@ fn entry(entry: &Entry) -> Element {
         Weight::Compared(Difference::None) => "same",
         Weight::Aside => "aside",
     };
-    let text = |it: &Figure| Element::new("span").with("class", class(it)).text(it.marked());
+    // A line may end before an interval, and nowhere else.
+    let unbroken = |text: &str| text.replace(' ', "\u{a0}");
+    let text = |it: &Figure| {
+        let text = Element::new("span").with("class", class(it)).text(unbroken(&it.marked()));
+        if it.interval.is_empty() {
+            return text;
+        }
+        text.text(" ").child(Element::new("small").text(unbroken(&it.interval)))
+    };
     Element::new("td").children(entry.iter().map(text))
 }
 
@@ -317,12 +332,16 @@ mod tests {
     }
 
     #[test]
-    fn bridge_against_itself_has_two_bars() {
+    fn bridge_against_itself_has_a_baseline_and_no_difference() {
         let (results, summary) = fixture::against_itself();
         let text = page(&results, &summary);
         let document = parse(&text);
-        let bars = document.descendants().filter(|it| it.attribute("class") == Some("bar"));
-        assert_eq!(bars.count(), 2);
+        let count = |class: &str| {
+            document.descendants().filter(|it| it.attribute("class") == Some(class)).count()
+        };
+        let counts = ["name", "baseline", "same", "better", "worse", "ceiling"].map(count);
+        // One more of the same: the ratio in the table.
+        assert_eq!(counts, [2, 1, 2, 0, 0, 0]);
         assert!(text.contains("bridge#2: 1.00x [0.98, 1.02] of bridge, no difference"), "{text}");
     }
 }

@@ -38,6 +38,8 @@ pub(super) type Entry = Vec<Figure>;
 pub(super) struct Figure {
     /// Without its mark.
     pub(super) text: String,
+    /// How sure it is; may be empty.
+    pub(super) interval: String,
     pub(super) weight: Weight,
 }
 
@@ -82,18 +84,22 @@ impl Heading {
 
 impl Figure {
     pub(super) fn main(text: String) -> Self {
-        Self { text, weight: Weight::Main }
+        Self { text, interval: String::new(), weight: Weight::Main }
     }
 
     pub(super) fn compared(text: String, difference: Difference) -> Self {
-        Self { text, weight: Weight::Compared(difference) }
+        Self { text, interval: String::new(), weight: Weight::Compared(difference) }
     }
 
     pub(super) fn aside(text: impl Into<String>) -> Self {
-        Self { text: text.into(), weight: Weight::Aside }
+        Self { text: text.into(), interval: String::new(), weight: Weight::Aside }
     }
 
-    /// The text with its mark.
+    pub(super) fn with_interval(self, interval: String) -> Self {
+        Self { interval, ..self }
+    }
+
+    /// The text with its mark, without its interval.
     pub(super) fn marked(&self) -> String {
         match self.weight {
             Weight::Compared(difference) => difference.mark(&self.text),
@@ -102,10 +108,14 @@ impl Figure {
     }
 }
 
-/// The texts of an entry with their marks; a dash when there are none.
+/// The texts of an entry with marks and intervals; a dash when there are none.
 pub(super) fn texts(entry: &Entry) -> Vec<String> {
     if entry.is_empty() {
         return vec![figure::NONE.into()];
     }
-    entry.iter().map(Figure::marked).collect()
+    let text = |figure: &Figure| match figure.interval.as_str() {
+        "" => figure.marked(),
+        interval => format!("{} {interval}", figure.marked()),
+    };
+    entry.iter().map(text).collect()
 }

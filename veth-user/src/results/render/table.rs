@@ -105,7 +105,7 @@ fn part_table(sheet: &Sheet, columns: std::ops::Range<usize>) -> Table {
     for row in &sheet.rows {
         let mut cells = vec![row.label.clone()];
         cells.extend(row.entries[columns.clone()].iter().map(|entry| texts(entry).join("\n")));
-        if spaced {
+        if spaced && table.row_count() > 0 {
             table.add_row([""]);
         }
         table.add_row(cells);

@@ -1,4 +1,6 @@
 //! Bars of ratios to a baseline, with the intervals of the ratios as whiskers.
+//!
+//! Bars begin at 1, so that their length is the difference.
 
 use super::{
     super::{
@@ -9,13 +11,16 @@ use super::{
     Scale, WIDTH, canvas, label, line, steps,
 };
 
-/// Where bars begin: labels are before.
-const LEFT: f64 = 84.0;
-/// Where they end at most: figures are behind.
-const RIGHT: f64 = WIDTH - 54.0;
+/// Width of a character of a label, and what is between label and bars.
+const CHARACTER: f64 = 7.0;
+const GAP: f64 = 10.0;
+/// Where bars end at most: figures are behind.
+const RIGHT: f64 = WIDTH - 60.0;
 const TOP: f64 = 18.0;
 const ROW: f64 = 22.0;
 const THICKNESS: f64 = 12.0;
+/// How far the axis goes at least, on both sides of 1.
+const LEAST: f64 = 0.1;
 /// Below the bars, for the axis.
 const BOTTOM: f64 = 24.0;
 
@@ -40,9 +45,11 @@ pub(in super::super) struct Bar {
 impl BarChart<'_> {
     pub(in super::super) fn draw(&self) -> Element {
         let bars: Vec<&Bar> = self.bars.iter().filter(|bar| bar.is_drawable()).collect();
-        let highest = bars.iter().map(|bar| bar.highest()).fold(1.0, f64::max);
-        let ticks = steps(highest, 4);
-        let scale = Scale::linear(0.0, *ticks.last().unwrap_or(&1.0)).over(LEFT, RIGHT);
+        let names = bars.iter().map(|bar| bar.path.to_string().chars().count());
+        let left = names.max().unwrap_or(0) as f64 * CHARACTER + GAP;
+        let ticks = steps_around_one(&bars);
+        let (first, last) = (ticks.first().copied(), ticks.last().copied());
+        let scale = Scale::linear(first.unwrap_or(0.0), last.unwrap_or(1.0)).over(left, RIGHT);
         let bottom = TOP + ROW * bars.len() as f64;
         let told: Vec<String> = bars.iter().map(|bar| bar.told(self.baseline)).collect();
         let at_ticks = ticks.iter().flat_map(|tick| {
@@ -53,7 +60,9 @@ impl BarChart<'_> {
             ]
         });
         let drawn = bars.iter().zip(&told).enumerate().map(|(row, (bar, told))| {
-            bar.draw(&scale, TOP + ROW * (row as f64 + 0.5)).child(Element::new("title").text(told))
+            let y = TOP + ROW * (row as f64 + 0.5);
+            let row = Element::new("g").with("class", bar.class());
+            row.child(Element::new("title").text(told)).children(bar.draw(&scale, left, y))
         });
         let one = scale.place(1.0);
         canvas(self.id, bottom + BOTTOM, self.title, &format!("{}.", told.join("; ")))
@@ -67,10 +76,6 @@ impl BarChart<'_> {
 impl Bar {
     fn is_drawable(&self) -> bool {
         self.ratio.is_none_or(|it| [it.low, it.median, it.high].iter().all(|it| it.is_finite()))
-    }
-
-    fn highest(&self) -> f64 {
-        self.ratio.map_or(1.0, |ratio| ratio.high.max(ratio.median))
     }
 
     /// What it shows, in words.
@@ -87,32 +92,45 @@ impl Bar {
         format!("{}: {times} {interval} of {baseline}, {difference}", self.path)
     }
 
-    fn draw(&self, scale: &Scale, y: f64) -> Element {
-        let median = self.ratio.map_or(1.0, |ratio| ratio.median);
-        let class = match self.ratio.as_ref().map(Difference::of) {
-            None => "baseline",
-            Some(Difference::Better) => "better",
-            Some(Difference::Worse) => "worse",
-            Some(Difference::None) => "same",
+    const fn class(&self) -> &'static str {
+        let Some(ratio) = &self.ratio else {
+            return "baseline";
         };
-        let end = scale.place(median);
+        match Difference::of(ratio) {
+            Difference::Better => "better",
+            Difference::Worse => "worse",
+            Difference::None => "same",
+        }
+    }
+
+    fn draw(&self, scale: &Scale, left: f64, y: f64) -> Vec<Element> {
+        let name = label("name", "end", (left - GAP, y + 4.0), self.path.to_string());
+        let value = |text: String| label("value", "end", (WIDTH - 1.0, y + 4.0), text);
+        let Some(ratio) = &self.ratio else {
+            return vec![name, value("baseline".into())];
+        };
+        let (one, end) = (scale.place(1.0), scale.place(ratio.median));
         let bar = Element::new("rect")
             .with("class", "bar")
-            .at("x", LEFT)
+            .at("x", one.min(end))
             .at("y", y - THICKNESS / 2.0)
-            .at("width", end - LEFT)
-            .at("height", THICKNESS)
-            .with("rx", 1);
-        let text = self
-            .ratio
-            .map_or_else(|| "1".into(), |ratio| Difference::of(&ratio).mark(&times(ratio.median)));
-        Element::new("g")
-            .with("class", class)
-            .child(label("name", "end", (LEFT - 8.0, y + 4.0), self.path.to_string()))
-            .child(bar)
-            .children(self.ratio.iter().flat_map(|ratio| whiskers(ratio, scale, y)))
-            .child(label("value", "end", (WIDTH - 1.0, y + 4.0), text))
+            .at("width", (end - one).abs())
+            .at("height", THICKNESS);
+        let text = Difference::of(ratio).mark(&times(ratio.median));
+        let mut drawn = vec![name, bar];
+        drawn.extend(whiskers(ratio, scale, y));
+        drawn.push(value(text));
+        drawn
     }
+}
+
+/// Round ratios for the axis. Small differences are not drawn large: the axis has a least length.
+fn steps_around_one(bars: &[&Bar]) -> Vec<f64> {
+    let ratios = bars.iter().filter_map(|bar| bar.ratio);
+    let (low, high) = ratios.fold((1.0 - LEAST, 1.0 + LEAST), |(low, high), ratio| {
+        (low.min(ratio.low), high.max(ratio.high))
+    });
+    steps(low.max(0.0), high, 4)
 }
 
 fn whiskers(ratio: &Ratio, scale: &Scale, y: f64) -> [Element; 3] {
@@ -159,19 +177,23 @@ mod tests {
     }
 
     #[test]
-    fn bars_are_as_long_as_their_ratios() {
+    fn bars_are_as_long_as_the_differences() {
         let text = draw(&[
             Bar { path: fixture::BRIDGE, ratio: None },
-            Bar { path: fixture::path(PathKind::Tc, 1), ratio: Some(ratio(1.4, 1.5, 1.6)) },
+            Bar { path: fixture::path(PathKind::Route, 1), ratio: Some(ratio(0.7, 0.8, 0.9)) },
+            Bar { path: fixture::path(PathKind::Tc, 1), ratio: Some(ratio(1.4, 1.6, 1.7)) },
         ]);
-        let widths = numbers(&text, "rect", "width");
-        assert!((widths[1] / widths[0] - 1.5).abs() < 0.01, "{widths:?}");
-        assert!(text.contains("tc: 1.50x [1.40, 1.60] of bridge, better"), "{text}");
+        let (starts, widths) = (numbers(&text, "rect", "x"), numbers(&text, "rect", "width"));
+        assert!((widths[1] / widths[0] - 3.0).abs() < 0.01, "{widths:?}");
+        let one = starts[0] + widths[0];
+        assert!((starts[1] - one).abs() < 0.11, "{starts:?} {widths:?}");
+        assert!(text.contains("tc: 1.60x [1.40, 1.70] of bridge, better"), "{text}");
         assert!(text.contains("bridge: the baseline"), "{text}");
     }
 
     #[test]
     fn everything_is_inside_whatever_the_ratios() {
+        const LABELS: f64 = 6.0 * CHARACTER + GAP;
         for highest in [0.01, 0.99, 1.0, 7.3, 1234.0] {
             let text = draw(&[
                 Bar {
@@ -182,9 +204,20 @@ mod tests {
             ]);
             for attribute in ["x1", "x2"] {
                 let places = numbers(&text, "line", attribute);
-                assert!(places.iter().all(|x| (LEFT..=RIGHT).contains(x)), "{highest} {places:?}");
+                assert!(
+                    places.iter().all(|x| (LABELS..=RIGHT).contains(x)),
+                    "{highest} {places:?}"
+                );
             }
         }
+    }
+
+    #[test]
+    fn small_differences_are_short_bars() {
+        let path = fixture::path(PathKind::Tc, 1);
+        let text = draw(&[Bar { path, ratio: Some(ratio(0.99, 1.01, 1.02)) }]);
+        let widths = numbers(&text, "rect", "width");
+        assert!(widths[0] < RIGHT / 10.0, "{widths:?}");
     }
 
     #[test]

@@ -38,19 +38,20 @@ impl Scale {
     }
 }
 
-/// Round figures from 0 to at least `high`, about `count` of them.
-pub(in super::super) fn steps(high: f64, count: u32) -> Vec<f64> {
-    if !(high.is_finite() && high > 0.0) {
+/// Round figures from at most `low` to at least `high`, both not negative, about `count` of them.
+pub(in super::super) fn steps(low: f64, high: f64, count: u32) -> Vec<f64> {
+    if !(low >= 0.0 && high > low && high.is_finite()) {
         return vec![0.0, 1.0];
     }
-    let least = high / f64::from(count);
+    let least = (high - low) / f64::from(count);
     let power = 10f64.powf(least.log10().floor());
     let step = [1.0, 2.0, 2.5, 5.0, 10.0].map(|it| it * power);
     // What rounding took away shall not make the next step.
     let step = step.into_iter().find(|step| *step >= least * 0.999_999).unwrap_or(10.0 * power);
-    let mut figures = vec![0.0];
-    while figures.last().is_some_and(|last| *last < high * 0.999_999) {
-        figures.push(figures.len() as f64 * step);
+    let first = (low / step + 1e-6).floor();
+    let mut figures = vec![first * step];
+    while figures.last().is_some_and(|last| *last < high - step * 1e-6) {
+        figures.push((first + figures.len() as f64) * step);
     }
     figures
 }
@@ -105,12 +106,13 @@ mod tests {
 
     #[test]
     fn steps_are_round_and_reach_the_highest() {
-        assert_eq!(steps(1.23, 3), [0.0, 0.5, 1.0, 1.5]);
-        assert_eq!(steps(3.44, 4), [0.0, 1.0, 2.0, 3.0, 4.0]);
-        assert_eq!(steps(430.0, 4), [0.0, 200.0, 400.0, 600.0]);
-        assert_eq!(steps(1.0, 4), [0.0, 0.25, 0.5, 0.75, 1.0]);
+        assert_eq!(steps(0.0, 1.23, 3), [0.0, 0.5, 1.0, 1.5]);
+        assert_eq!(steps(0.0, 3.44, 4), [0.0, 1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(steps(0.0, 430.0, 4), [0.0, 200.0, 400.0, 600.0]);
+        assert_eq!(steps(0.0, 1.0, 4), [0.0, 0.25, 0.5, 0.75, 1.0]);
+        assert_eq!(steps(0.6, 1.5, 4), [0.5, 0.75, 1.0, 1.25, 1.5]);
         for nothing in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-            assert_eq!(steps(nothing, 4), [0.0, 1.0]);
+            assert_eq!(steps(0.0, nothing, 4), [0.0, 1.0]);
         }
     }
 
