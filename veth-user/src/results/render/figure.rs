@@ -81,6 +81,9 @@ pub(super) fn interval(ratio: &Ratio) -> String {
 
 /// A ratio without its unit.
 pub(super) fn plain(ratio: f64) -> String {
+    if !ratio.is_finite() {
+        return NONE.into();
+    }
     if ratio.abs() < 9.995 { format!("{ratio:.2}") } else { format!("{ratio:.1}") }
 }
 
@@ -161,5 +164,6 @@ mod tests {
             assert_eq!(difference.mark(&times(median)), text);
         }
         assert_eq!(interval(&ratio(12.345, true)), "[12.3, 12.4]");
+        assert_eq!(interval(&ratio(f64::INFINITY, false)), "[-, -]");
     }
 }

@@ -4,7 +4,7 @@
 use std::fmt::{self, Display, Write as _};
 
 /// Elements that have no content: HTML's that have no end tag, and SVG's shapes.
-const VOID: [&str; 7] = ["meta", "line", "rect", "path", "circle", "polyline", "br"];
+const VOID: [&str; 6] = ["meta", "line", "rect", "path", "circle", "polyline"];
 
 /// An element.
 #[derive(Clone, Debug)]

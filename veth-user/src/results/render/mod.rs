@@ -1,8 +1,7 @@
 //! How the results of a benchmark look: in a terminal, in Markdown, as CSV, as a page.
 //!
 //! What is shown is decided once, in `contents`; the forms only differ in how. Nothing here
-//! computes: figures come from [`Results`](super::Results) and [`Summary`](super::Summary) as they
-//! are.
+//! judges: medians, ratios and whether they differ come from [`Summary`](super::Summary).
 
 mod chart;
 mod charts;
