@@ -137,4 +137,11 @@ mod tests {
         assert_eq!(read, message);
         assert!(GenericMessage::deserialize(&header, &bytes[..3]).is_err());
     }
+
+    #[test]
+    fn family_that_the_kernel_does_not_have_is_unsupported() {
+        let error = Family::open("veth-no-family").err().expect("no kernel has it");
+        assert!(error.is_unsupported() && !error.is_not_found(), "{error}");
+        assert!(error.to_string().contains("family veth-no-family: this kernel"), "{error}");
+    }
 }
