@@ -9,6 +9,11 @@ pub const TEMPLATE_BYTES: usize = 64;
 /// UDP port that the frames are sent to, by which a sink knows them: that of the "discard" service.
 pub const SINK_PORT: u16 = 9;
 
+/// Where the UDP source port is in an IPv4 frame without options, in bytes.
+pub const IPV4_SOURCE_PORT_AT: usize = 34;
+/// Where it is in an IPv6 frame.
+pub const IPV6_SOURCE_PORT_AT: usize = 54;
+
 /// What the generator is to send.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,10 +23,15 @@ pub struct Generate {
     pub template: [u64; TEMPLATE_BYTES / 8],
     /// The device that the frames leave through.
     pub device: Ifindex,
-    /// Where in the template the UDP source port is, in bytes.
+    /// Where in the template the UDP source port is, in bytes: [`IPV4_SOURCE_PORT_AT`] or
+    /// [`IPV6_SOURCE_PORT_AT`].
     pub source_port_at: u16,
-    /// Number of flows: source ports, from the template's on; a power of two.
+    /// Number of flows: source ports; a power of two.
     pub flows: u16,
+    /// The source port of the first flow.
+    pub first_port: u16,
+    /// Zero. Keeps the value free of implicit padding.
+    pub reserved: [u16; 3],
 }
 
 /// What arrived at a sink.
@@ -36,5 +46,5 @@ pub struct Sunk {
     pub others: u64,
 }
 
-const _: () = assert!(size_of::<Generate>() == TEMPLATE_BYTES + 8);
+const _: () = assert!(size_of::<Generate>() == TEMPLATE_BYTES + 16);
 const _: () = assert!(size_of::<Sunk>() == 24);

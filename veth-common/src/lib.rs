@@ -21,7 +21,9 @@ mod port;
 mod prepared;
 mod verdict;
 
-pub use bench::{Generate, SINK_PORT, Sunk, TEMPLATE_BYTES};
+pub use bench::{
+    Generate, IPV4_SOURCE_PORT_AT, IPV6_SOURCE_PORT_AT, SINK_PORT, Sunk, TEMPLATE_BYTES,
+};
 pub use counters::{Counter, PortCounters};
 pub use fdb::{FdbEntry, FdbFlags, Lease};
 pub use mac::{Mac, MacKey};

@@ -9,12 +9,14 @@
 //! | 2 | [`netns`], [`netlink`], [`datapath`], [`privilege`], [`lock`], [`sysctl`] | talk to the kernel |
 //! | 1 | [`topology`], [`view`], [`plan`], [`forwarding`], [`counters`], [`report`], [`results`], [`statistics`] | decide, without I/O |
 
+pub mod bench;
 pub mod cli;
 pub mod counters;
 pub mod datapath;
 pub mod fabric;
 pub mod forwarding;
 pub mod lock;
+pub mod machine;
 pub mod netlink;
 pub mod netns;
 pub mod plan;

@@ -1,6 +1,6 @@
 //! Kernel settings that decide what a bridge does, and that no link tells of.
 
-use std::fs;
+use std::{fs, io};
 
 /// The settings of `br_netfilter` that are on: the bridge then hands frames to iptables, ip6tables
 /// or arptables, which frames on the fast path do not meet.
@@ -13,4 +13,19 @@ pub fn bridge_netfilter() -> Vec<&'static str> {
                 .is_ok_and(|value| value.trim() != "0")
         })
         .collect()
+}
+
+/// Has the calling thread's network namespace forward IP packets.
+///
+/// # Errors
+///
+/// Which setting cannot be changed, and why. IPv6 is left out where the kernel has none.
+pub fn enable_forwarding() -> Result<(), (&'static str, io::Error)> {
+    for name in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+        match fs::write(format!("/proc/sys/net/{name}"), "1") {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            result => result.map_err(|error| (name, error))?,
+        }
+    }
+    Ok(())
 }

@@ -17,7 +17,9 @@ mod program {
         maps::{Array, PerCpuArray},
         programs::{TcContext, XdpContext},
     };
-    use veth_common::{Counter, Generate, Sunk, TEMPLATE_BYTES, Verdict};
+    use veth_common::{
+        Counter, Generate, IPV4_SOURCE_PORT_AT, IPV6_SOURCE_PORT_AT, Sunk, TEMPLATE_BYTES, Verdict,
+    };
     use veth_ebpf::{
         bench::is_generated, forward, maps, maps::Maps, packet::Packet, skb::Skb, xdp::Frame,
     };
@@ -45,25 +47,27 @@ mod program {
         if data + TEMPLATE_BYTES > ctx.data_end() {
             return XDP_ABORTED;
         }
-        let headers = data as *mut [u64; TEMPLATE_BYTES / 8];
-        // SAFETY: the first `TEMPLATE_BYTES` bytes lie before `data_end` by the check above, and
-        // nobody else has the frame; the write asks for no alignment.
-        unsafe { headers.write_unaligned(generate.template) };
+        // Word by word: in one piece it would be a call that copies byte by byte.
+        for (index, word) in generate.template.iter().enumerate() {
+            // SAFETY: the first `TEMPLATE_BYTES` bytes lie before `data_end` by the check above, and
+            // nobody else has the frame; the write asks for no alignment.
+            unsafe { (data as *mut u64).add(index).write_unaligned(*word) };
+        }
         // SAFETY: this CPU's own value, and this program is not entered again on it before it ends.
         let number = unsafe { *sent };
         // SAFETY: as above.
         unsafe { *sent = number.wrapping_add(1) };
-        let at = usize::from(generate.source_port_at);
-        if at > TEMPLATE_BYTES - size_of::<u16>() {
-            return XDP_ABORTED;
-        }
-        let port = (data + at) as *mut u16;
-        // SAFETY: within the first `TEMPLATE_BYTES` bytes by the check above.
-        let first = u16::from_be(unsafe { port.read_unaligned() });
         #[expect(clippy::cast_possible_truncation, reason = "flows come around")]
         let flow = number as u16 & generate.flows.wrapping_sub(1);
-        // SAFETY: as above.
-        unsafe { port.write_unaligned(first.wrapping_add(flow).to_be()) };
+        let port = generate.first_port.wrapping_add(flow).to_be();
+        // Two constants, because the verifier takes those without another check.
+        let at = if usize::from(generate.source_port_at) == IPV4_SOURCE_PORT_AT {
+            data + IPV4_SOURCE_PORT_AT
+        } else {
+            data + IPV6_SOURCE_PORT_AT
+        };
+        // SAFETY: both lie within the first `TEMPLATE_BYTES` bytes.
+        unsafe { (at as *mut u16).write_unaligned(port) };
         // SAFETY: takes no pointers; the kernel looks the device up.
         let action = unsafe { helpers::bpf_redirect(generate.device.0, 0) };
         #[expect(

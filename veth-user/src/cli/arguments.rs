@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::bench::BenchOptions;
 use crate::{datapath::Hook, topology::DatapathKind};
 
 /// A fast, observable path between network namespaces.
@@ -21,6 +22,7 @@ use crate::{datapath::Hook, topology::DatapathKind};
   veth up examples/pair.toml                   bring a fabric up and leave it up
   ip netns exec red ping 10.77.0.2             use it
   veth stats lab --watch                       see what its frames do
+  veth bench                                   what the fast path is worth on this machine
   veth down lab                                take it down
 
 Exit status:
@@ -91,6 +93,25 @@ is measured over the plain bridge and over the fast path in turn.")]
 Runs until it is told to stop or the fabric is gone; forwarding goes on without it. Under systemd
 (Type=notify) it reports when it is ready.")]
     Agent(AgentOptions),
+    /// Compare paths between namespaces: the same workloads over each, side by side.
+    #[command(
+        args_conflicts_with_subcommands = true,
+        subcommand_negates_reqs = true,
+        after_help = "Examples:
+  veth bench                                 about a minute, the usual paths
+  veth bench --preset full --html bench.html every path and workload, and a page of it
+  veth bench --paths bridge,tc --workloads udp_rr,frames --rounds 20
+  veth bench --paths bridge,bridge           how much the machine alone makes of a difference
+  veth bench --ports 2,16,128,1000           what a fabric's size costs
+  veth bench compare before.json after.json  what a change made of it
+
+Paths:      direct bridge route macvlan loopback redirect tc xdp netkit
+Workloads:  tcp_stream tcp_rr tcp_crr udp_rr udp_pps latency_load frames frames_xdp
+
+Every path is made in namespaces that nobody else sees and that end with this process, however it
+ends. Results are saved after each round."
+    )]
+    Bench(Box<BenchOptions>),
     /// Print shell completions.
     #[command(hide = true)]
     Completions {
@@ -192,7 +213,7 @@ impl From<HookName> for Hook {
 }
 
 /// A number of seconds above zero and within a day.
-fn seconds(text: &str) -> Result<f64, String> {
+pub(super) fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value > 0.0 && value <= 86_400.0 => Ok(value),
         _ => Err("must be a number of seconds above 0 and at most 86400".into()),

@@ -4,6 +4,7 @@
 
 mod agent;
 mod arguments;
+mod bench;
 mod down;
 mod generate;
 mod run;
@@ -29,6 +30,11 @@ pub fn main() -> ExitCode {
             return session::report(generate::completions(*shell));
         }
         Command::Man { dir } => return session::report(generate::man_pages(dir)),
+        Command::Bench(options) => {
+            if let Some(command) = &options.command {
+                return session::report(bench::read(command, arguments.json));
+            }
+        }
         _ => {}
     }
     let session = match Session::start(arguments.json) {
@@ -42,6 +48,7 @@ pub fn main() -> ExitCode {
         Command::Stats(options) => stats::run(&session, options),
         Command::Run(options) => run::run(&session, options),
         Command::Agent(options) => agent::run(&session, options),
+        Command::Bench(options) => bench::run(&session, options),
         Command::Completions { .. } | Command::Man { .. } => Ok(()),
     })
 }

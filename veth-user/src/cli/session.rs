@@ -16,6 +16,7 @@ use tokio::{
 
 use crate::{
     Stop,
+    bench::BenchError,
     datapath::DatapathError,
     fabric::{Control, FabricError},
     plan::Step,
@@ -57,6 +58,16 @@ pub(super) enum BadFile {
 #[derive(Debug, thiserror::Error)]
 #[error("")]
 pub(super) struct Told;
+
+/// An argument makes no sense on this machine.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct WrongArgument(pub(super) String);
+
+/// Somebody asked to stop; what was done until then has been shown.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+pub(super) struct Interrupted;
 
 fn list(missing: &[Capability]) -> String {
     let names: Vec<String> =
@@ -201,8 +212,11 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         if cause.is::<ReaderGone>() {
             return 0;
         }
-        if cause.is::<BadFile>() || cause.is::<NameError>() {
+        if cause.is::<BadFile>() || cause.is::<NameError>() || cause.is::<WrongArgument>() {
             code = WRONG_INPUT;
+        }
+        if cause.is::<Interrupted>() {
+            code = INTERRUPTED;
         }
         if cause.is::<Unprivileged>() || is_unable(cause) {
             code = UNABLE;
@@ -229,4 +243,5 @@ fn is_unable(cause: &(dyn std::error::Error + 'static)) -> bool {
     matches!(datapath, Some(DatapathError::Unsupported(_)))
         || datapath.is_some_and(DatapathError::is_permission)
         || sync.is_some_and(SyncError::is_permission)
+        || cause.downcast_ref::<BenchError>().is_some_and(BenchError::is_permission)
 }

@@ -112,10 +112,17 @@ pub enum DatapathError {
 impl DatapathError {
     /// The caller lacks `CAP_BPF` or `CAP_NET_ADMIN`.
     pub fn is_permission(&self) -> bool {
+        self.has_cause(io::ErrorKind::PermissionDenied)
+    }
+
+    /// A signal came.
+    pub fn is_interrupted(&self) -> bool {
+        self.has_cause(io::ErrorKind::Interrupted)
+    }
+
+    fn has_cause(&self, kind: io::ErrorKind) -> bool {
         causes(self).any(|cause| {
-            cause
-                .downcast_ref::<io::Error>()
-                .is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+            cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == kind)
         })
     }
 }

@@ -35,8 +35,8 @@ const LAYERS: &[(Layer, &[&str])] = &[
             "stop",
         ],
     ),
-    (Layer::Kernel, &["netns", "netlink", "datapath", "privilege", "lock", "sysctl"]),
-    (Layer::Orchestration, &["fabric", "sync", "traffic"]),
+    (Layer::Kernel, &["netns", "netlink", "datapath", "privilege", "lock", "sysctl", "machine"]),
+    (Layer::Orchestration, &["fabric", "sync", "traffic", "bench"]),
     (Layer::FrontEnd, &["cli"]),
 ];
 

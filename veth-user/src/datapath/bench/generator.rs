@@ -152,6 +152,8 @@ impl Generator {
             device,
             source_port_at: u16::try_from(source_port_at).expect("within the template"),
             flows: u16::try_from(flows).expect("at most 2^15"),
+            first_port: FIRST_SOURCE_PORT,
+            reserved: [0; 3],
         };
         self.generate
             .set(0, generate, 0)
@@ -172,6 +174,8 @@ impl Generator {
 
 #[cfg(test)]
 mod tests {
+    use veth_common::{IPV4_SOURCE_PORT_AT, IPV6_SOURCE_PORT_AT};
+
     use super::*;
 
     fn template(addresses: (&str, &str), frame_bytes: u32) -> FrameTemplate {
@@ -187,7 +191,8 @@ mod tests {
 
     #[test]
     fn frames_are_sound_ipv4_to_the_sinks() {
-        let frame = template(("10.0.0.1", "10.0.0.2"), 100).frame();
+        let template = template(("10.0.0.1", "10.0.0.2"), 100);
+        let frame = template.frame();
         let packet = etherparse::PacketHeaders::from_ethernet_slice(&frame).expect("sound");
         let Some(etherparse::NetHeaders::Ipv4(ip, _)) = packet.net else { panic!("no IPv4") };
         assert_eq!((ip.source, ip.destination), ([10, 0, 0, 1], [10, 0, 0, 2]));
@@ -197,6 +202,7 @@ mod tests {
             panic!("no UDP")
         };
         assert_eq!((udp.destination_port, udp.length), (SINK_PORT, 66));
+        assert_eq!(template.headers().1, IPV4_SOURCE_PORT_AT);
     }
 
     #[test]
@@ -211,5 +217,6 @@ mod tests {
         assert_eq!(udp.length, 10);
         let (headers, at) = template.headers();
         assert_eq!(headers[at..at + 2], FIRST_SOURCE_PORT.to_be_bytes());
+        assert_eq!(at, IPV6_SOURCE_PORT_AT);
     }
 }

@@ -10,7 +10,7 @@ mod variant;
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Map, MapError},
-    programs::{ProgramError, SchedClassifier, Xdp},
+    programs::{ProgramError, SchedClassifier, Xdp, loaded_programs},
 };
 use veth_common::names;
 
@@ -19,6 +19,26 @@ use super::{DatapathError, object::BENCH_OBJECT};
 pub use generator::{FrameTemplate, Generator};
 pub use sink::{Sink, SinkHook};
 pub use variant::{Variant, VariantPort};
+
+/// How many programs of benchmarks are in the kernel.
+///
+/// # Errors
+///
+/// When the kernel does not list its programs (`CAP_BPF`).
+pub fn count_loaded() -> Result<usize, DatapathError> {
+    let mut count = 0;
+    for program in loaded_programs() {
+        let program = program.map_err(|source| DatapathError::Program {
+            action: "list the programs in the kernel".into(),
+            source: Box::new(source),
+        })?;
+        // The kernel keeps the first fifteen characters of a name.
+        let name = program.name();
+        let is_ours = |full: &str| full.as_bytes().starts_with(name) && !name.is_empty();
+        count += usize::from(names::BENCH_PROGRAMS.into_iter().any(is_ours));
+    }
+    Ok(count)
+}
 
 /// Loads the object for programs that forward nothing: the maps of a fabric are as small as can be.
 fn load_alone() -> Result<Ebpf, DatapathError> {
