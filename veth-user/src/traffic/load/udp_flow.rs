@@ -1,5 +1,9 @@
-//! How many datagrams are on their way: a count that the two ends share, as they are threads of one
+//! How many datagrams are on their way: counts that the two ends share, as they are threads of one
 //! process, so that keeping the flow within bounds costs no packets.
+//!
+//! Each end sleeps when there is nothing to do for it, and is woken for a batch and not for a
+//! datagram. A receiver that sleeps in its socket is woken by each datagram anew, and where both
+//! share a CPU, the scheduler gives it the CPU each time: what is measured then is the scheduler.
 
 use std::{
     sync::{
@@ -10,30 +14,44 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// When the sender takes what is on its way for lost, because nothing has arrived for so long.
+use crate::traffic::socket::TICK;
+
+/// When what is on its way is taken for lost, because nothing has arrived for so long.
 pub(super) const STALL: Duration = Duration::from_millis(5);
 
 /// What the ends share.
+///
+/// Who waits writes what for, and then looks at the other's count; the other writes its count, and
+/// then looks who waits. In the single order of all these (`SeqCst`), one of the two sees what the
+/// other wrote.
 #[derive(Debug)]
 struct Flow {
+    /// Datagrams that were sent so far. Only the sender writes it.
+    sent: AtomicU64,
     /// Datagrams that arrived so far. Only the receiver writes it.
     received: AtomicU64,
     /// Wake the sender once that many have arrived. Only the sender writes it.
-    wake_at: AtomicU64,
+    wake_sender_at: AtomicU64,
+    /// Wake the receiver once more have been sent. Only the receiver writes it.
+    receiver_waits: AtomicBool,
     sender: OnceLock<Thread>,
+    receiver: OnceLock<Thread>,
     finished: AtomicBool,
 }
 
 /// Both views of a flow in which up to `window` datagrams may be on their way.
 pub(super) fn flow(window: u64) -> (Outflow, Inflow) {
     let flow = Arc::new(Flow {
+        sent: AtomicU64::new(0),
         received: AtomicU64::new(0),
-        wake_at: AtomicU64::new(u64::MAX),
+        wake_sender_at: AtomicU64::new(u64::MAX),
+        receiver_waits: AtomicBool::new(false),
         sender: OnceLock::new(),
+        receiver: OnceLock::new(),
         finished: AtomicBool::new(false),
     });
     let outflow = Outflow { flow: Arc::clone(&flow), window, sent: 0, given_up: 0 };
-    (outflow, Inflow { flow, received: 0 })
+    (outflow, Inflow { flow, received: 0, given_up: 0 })
 }
 
 /// The sender's view. Dropping it ends the flow.
@@ -47,11 +65,15 @@ pub(super) struct Outflow {
 }
 
 impl Outflow {
-    /// Counts datagrams that were sent. When the window is full by now, waits till half of them
+    /// Counts datagrams that were sent, and wakes the receiver if it waits for them. When the window is full by now, waits till half of them
     /// have arrived: the receiver gets the CPU if it is the same one, and has work left while this
     /// thread wakes up if it is not.
     pub(super) fn sent(&mut self, count: u64) {
         self.sent += count;
+        self.flow.sent.store(self.sent, Ordering::SeqCst);
+        if self.flow.receiver_waits.load(Ordering::SeqCst) {
+            self.wake_receiver();
+        }
         if self.on_their_way() >= self.window {
             self.wait_until_left(self.window / 2, STALL);
         }
@@ -73,6 +95,12 @@ impl Outflow {
         self.flow.received.load(Ordering::SeqCst)
     }
 
+    fn wake_receiver(&self) {
+        if let Some(receiver) = self.flow.receiver.get() {
+            receiver.unpark();
+        }
+    }
+
     fn on_their_way(&mut self) -> u64 {
         let missing = self.sent.saturating_sub(self.received_so_far());
         // What was taken for lost and arrived after all was late.
@@ -86,9 +114,7 @@ impl Outflow {
         }
         self.flow.sender.get_or_init(thread::current);
         let enough = self.sent - self.given_up - left;
-        // The receiver looks at the one after it wrote the other, and here it is the other way
-        // round: in the single order of all these, one of the two sees what the other wrote.
-        self.flow.wake_at.store(enough, Ordering::SeqCst);
+        self.flow.wake_sender_at.store(enough, Ordering::SeqCst);
         let mut received = self.received_so_far();
         let mut progress_at = Instant::now();
         while received < enough {
@@ -102,7 +128,7 @@ impl Outflow {
                 break;
             }
         }
-        self.flow.wake_at.store(u64::MAX, Ordering::SeqCst);
+        self.flow.wake_sender_at.store(u64::MAX, Ordering::SeqCst);
     }
 }
 
@@ -110,6 +136,7 @@ impl Drop for Outflow {
     fn drop(&mut self) {
         // Nothing is published with the flag, so there is nothing to order.
         self.flow.finished.store(true, Ordering::Relaxed);
+        self.wake_receiver();
     }
 }
 
@@ -118,23 +145,63 @@ impl Drop for Outflow {
 pub(super) struct Inflow {
     flow: Arc<Flow>,
     received: u64,
+    /// How many of those that did not arrive are not waited for any more.
+    given_up: u64,
+}
+
+/// What there is to do for the receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Datagrams are on their way: wait for them.
+    Receive,
+    /// None is, but some never arrived: look whether they did.
+    Look,
+    /// All that were sent have arrived.
+    Wait,
+    /// Nothing more will be sent.
+    End,
 }
 
 impl Inflow {
+    pub(super) fn next(&mut self) -> Next {
+        // Nothing is published with the flag, so there is nothing to order.
+        if self.flow.finished.load(Ordering::Relaxed) {
+            return Next::End;
+        }
+        let missing = self.flow.sent.load(Ordering::SeqCst).saturating_sub(self.received);
+        // What was given up and arrived after all was late.
+        self.given_up = self.given_up.min(missing);
+        match missing {
+            0 => Next::Wait,
+            _ if missing == self.given_up => Next::Look,
+            _ => Next::Receive,
+        }
+    }
+
     /// Counts datagrams that arrived, and wakes the sender if it waits for them.
     pub(super) fn received(&mut self, count: u64) {
         self.received += count;
         self.flow.received.store(self.received, Ordering::SeqCst);
-        if self.received >= self.flow.wake_at.load(Ordering::SeqCst)
+        if self.received >= self.flow.wake_sender_at.load(Ordering::SeqCst)
             && let Some(sender) = self.flow.sender.get()
         {
             sender.unpark();
         }
     }
 
-    /// Whether nothing more will be sent.
-    pub(super) fn is_finished(&self) -> bool {
-        self.flow.finished.load(Ordering::Relaxed)
+    /// Takes what is on its way for lost, because nothing arrived for as long as [`STALL`].
+    pub(super) fn give_up(&mut self) {
+        self.given_up = self.flow.sent.load(Ordering::SeqCst).saturating_sub(self.received);
+    }
+
+    /// Waits till more has been sent, or nothing more will be.
+    pub(super) fn wait(&mut self) {
+        self.flow.receiver.get_or_init(thread::current);
+        self.flow.receiver_waits.store(true, Ordering::SeqCst);
+        while matches!(self.next(), Next::Wait | Next::Look) {
+            thread::park_timeout(TICK);
+        }
+        self.flow.receiver_waits.store(false, Ordering::SeqCst);
     }
 }
 
@@ -155,32 +222,31 @@ mod tests {
     }
 
     #[test]
-    fn waiting_sender_is_woken_when_enough_arrived() {
+    fn each_end_is_woken_when_there_is_something_to_do() {
         let (mut outflow, mut inflow) = flow(10);
         thread::scope(|scope| {
             scope.spawn(move || {
-                for _ in 0..1_000 {
-                    inflow.received(10);
-                    while inflow.flow.wake_at.load(Ordering::SeqCst) != inflow.received + 10 {
-                        if inflow.is_finished() {
-                            return;
-                        }
-                        thread::yield_now();
+                loop {
+                    match inflow.next() {
+                        Next::Receive => inflow.received(1),
+                        Next::Wait => inflow.wait(),
+                        Next::Look => panic!("nothing was given up"),
+                        Next::End => return,
                     }
                 }
             });
-            for _ in 0..1_000 {
-                outflow.sent += 10;
+            for _ in 0..10_000 {
+                outflow.sent(4);
                 // Without being woken it would sleep for an hour.
                 outflow.settle(FOREVER);
             }
-            assert_eq!(outflow.received_so_far(), 10_000);
+            assert_eq!(outflow.received_so_far(), 40_000);
             drop(outflow);
         });
     }
 
     #[test]
-    fn lost_datagrams_are_given_up_and_late_ones_taken_back() {
+    fn sender_gives_up_what_is_lost_and_takes_back_what_is_late() {
         let (mut outflow, mut inflow) = flow(10);
         outflow.sent(10);
         assert_eq!((outflow.on_their_way(), outflow.given_up), (0, 10));
@@ -189,10 +255,19 @@ mod tests {
     }
 
     #[test]
-    fn flow_ends_with_its_sender() {
-        let (outflow, inflow) = flow(10);
-        assert!(!inflow.is_finished());
+    fn receiver_looks_for_what_it_gave_up_till_it_arrives() {
+        let (mut outflow, mut inflow) = flow(100);
+        assert_eq!(inflow.next(), Next::Wait);
+        outflow.sent(10);
+        inflow.received(7);
+        assert_eq!(inflow.next(), Next::Receive);
+        inflow.give_up();
+        assert_eq!(inflow.next(), Next::Look);
+        outflow.sent(1);
+        assert_eq!(inflow.next(), Next::Receive);
+        inflow.received(4);
+        assert_eq!(inflow.next(), Next::Wait);
         drop(outflow);
-        assert!(inflow.is_finished());
+        assert_eq!(inflow.next(), Next::End);
     }
 }

@@ -3,7 +3,7 @@
 //! A sender that does not look back (netperf's `UDP_STREAM`, most flooders) measures how fast
 //! datagrams can be thrown away: the queues in front of the receiver overflow, the more so when
 //! both share a CPU. Here only so many are on their way at a time. They fit into every queue, so
-//! that next to none is lost, and both ends sleep when it is the other's turn.
+//! that next to none is lost, and each end sleeps when it is the other's turn.
 
 use std::{
     array,
@@ -23,7 +23,7 @@ use nix::{
 use super::{
     Edges, Ends, LoadOptions, Measured,
     crew::Crew,
-    udp_flow::{Inflow, Outflow, STALL, flow},
+    udp_flow::{Inflow, Next, Outflow, STALL, flow},
     udp_pair::{UdpEnd, UdpPair},
     window::Window,
 };
@@ -66,6 +66,8 @@ pub fn udp_pps(
     let Some(UdpPair { client, server }) = UdpPair::open(ends, stop)? else {
         return Ok(Measured::default());
     };
+    // What the receiver takes for a stall.
+    server.socket().set_read_timeout(Some(STALL)).map_err(server.failed("set a timeout for"))?;
     let shape = Shape::new(options.payload_bytes, enlarge(&client, &server)?);
     let (outflow, inflow) = flow(shape.window);
     let crew = Crew::default();
@@ -173,17 +175,31 @@ fn receive_all(end: &UdpEnd, mut inflow: Inflow, shape: Shape) -> Result<Measure
     let size = shape.payload_bytes.max(1);
     let mut buffer = vec![0; size * shape.batch];
     let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(shape.batch, None);
-    while !inflow.is_finished() {
+    let mut receive_batch = |flags| {
         let mut buffers = buffer.chunks_exact_mut(size);
         let mut slices: [_; MAX_BATCH] =
             array::from_fn(|_| [IoSliceMut::new(buffers.next().unwrap_or_default())]);
         let slices = &mut slices[..shape.batch];
         let socket = end.socket().as_raw_fd();
         // What is there, and at least one: without the flag it would wait for a whole batch.
-        let received = recvmmsg(socket, &mut headers, slices, MsgFlags::MSG_WAITFORONE, None);
-        let received = unless_lost(received.map(Iterator::count).map_err(Errno::into))
-            .map_err(|error| end.failed("receive from")(error))?;
-        inflow.received(received.unwrap_or(0) as u64);
+        let flags = MsgFlags::MSG_WAITFORONE | flags;
+        let received = recvmmsg(socket, &mut headers, slices, flags, None);
+        unless_lost(received.map(Iterator::count).map_err(Errno::into))
+            .map_err(|error| end.failed("receive from")(error))
+    };
+    loop {
+        let next = inflow.next();
+        let received = match next {
+            Next::Receive => receive_batch(MsgFlags::empty())?,
+            Next::Look => receive_batch(MsgFlags::MSG_DONTWAIT)?,
+            Next::Wait => None,
+            Next::End => break,
+        };
+        match received {
+            Some(count) => inflow.received(count as u64),
+            None if next == Next::Receive => inflow.give_up(),
+            None => inflow.wait(),
+        }
     }
     Ok(Measured::default())
 }
