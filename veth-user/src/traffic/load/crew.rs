@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn worker_runs_on_its_cpu_and_ends_when_dropped() {
+    fn worker_runs_on_its_cpu() {
         for cpu in allowed_cpus().expect("ask") {
             let crew = Crew::default();
             let worker = crew.start(here(), cpu, move |window| {
@@ -100,9 +100,21 @@ mod tests {
             crew.start(here(), cpu, |window| window.serve(|| Ok(()))).expect("start"),
             crew.start(here(), usize::MAX, |window| window.serve(|| Ok(()))).expect("start"),
         ];
+        let window = Arc::downgrade(&crew.window);
         let error = crew
             .measure(workers, &FOREVER, &|_: Edge| {}, &Stop::new())
             .expect_err("there is no such CPU");
         assert!(matches!(error, TrafficError::Pin { cpu: usize::MAX, .. }), "{error}");
+        // Every thread holds a share of the window.
+        assert_eq!(window.strong_count(), 0);
+    }
+
+    #[test]
+    fn dropped_worker_leaves_no_thread_behind() {
+        let crew = Crew::default();
+        let cpu = allowed_cpus().expect("ask")[0];
+        let worker = crew.start(here(), cpu, |window| window.serve(|| Ok(()))).expect("start");
+        drop(worker);
+        assert_eq!(Arc::strong_count(&crew.window), 1);
     }
 }

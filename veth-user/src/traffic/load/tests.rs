@@ -24,7 +24,7 @@ const LOCALHOSTS: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv
 
 const SHORT: LoadOptions = LoadOptions {
     warm_up: Duration::from_millis(10),
-    duration: Duration::from_millis(100),
+    duration: Duration::from_millis(250),
     payload_bytes: 64,
 };
 

@@ -89,3 +89,50 @@ pub(super) fn answer(end: &UdpEnd, window: &Window) -> Result<Measured, TrafficE
         Ok(())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::traffic::Endpoint;
+    use std::net::Ipv4Addr;
+
+    fn pair() -> UdpPair {
+        let here = Endpoint::here(Ipv4Addr::LOCALHOST);
+        let ends = Ends { client: here, server: here, client_cpu: 0, server_cpu: 0 };
+        UdpPair::open(&ends, &Stop::new()).expect("loopback carries it").expect("not stopped")
+    }
+
+    #[test]
+    fn late_answer_is_not_taken_for_the_next_one() {
+        let (UdpPair { client, server }, window) = (pair(), Window::default());
+        let is_returned =
+            |number| await_return(&client, number, Instant::now(), &window).expect("no failure");
+        client.send(&[1]).expect("send");
+        assert!(!is_returned(1));
+        server.send(&[1]).expect("send");
+        client.send(&[2]).expect("send");
+        assert!(!is_returned(2));
+        server.send(&[3]).expect("send");
+        assert!(is_returned(3));
+    }
+
+    #[test]
+    fn unanswered_datagrams_are_lost_and_not_waited_for_once_closed() {
+        let (UdpPair { client, server: _silent }, window) = (pair(), Window::default());
+        window.closed().request();
+        let returned = await_return(&client, 1, Instant::now(), &window);
+        assert!(!returned.expect("a loss is no failure"));
+    }
+
+    #[test]
+    fn answer_comes_back_as_it_was() {
+        let (UdpPair { client, server }, window) = (pair(), Window::default());
+        std::thread::scope(|scope| {
+            scope.spawn(|| answer(&server, &window));
+            client.send(&[77]).expect("send");
+            let returned = await_return(&client, 77, Instant::now(), &window);
+            window.closed().request();
+            assert!(returned.expect("no failure"));
+        });
+    }
+}
