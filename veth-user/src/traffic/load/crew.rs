@@ -28,7 +28,13 @@ impl Crew {
         let share = Share(Arc::clone(&self.window));
         at.start(self.window.closed(), move || {
             let Share(window) = &share;
-            pin_to(cpu).and_then(|()| work(window)).map_err(|error| window.fail(error)).ok()
+            // Failures are noted while `work` still has its sockets: what the far side then says
+            // follows from their end.
+            if let Err(error) = pin_to(cpu) {
+                window.fail(error);
+                return None;
+            }
+            work(window).map_err(|error| window.fail(error)).ok()
         })
     }
 

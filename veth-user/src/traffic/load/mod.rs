@@ -56,7 +56,7 @@ pub struct LoadOptions {
     pub warm_up: Duration,
     /// Length of the window.
     pub duration: Duration,
-    /// Payload of a datagram of [`udp_pps`], in bytes; the others have sizes of their own.
+    /// Payload of a datagram of [`udp_pps()`], in bytes; the others have sizes of their own.
     pub payload_bytes: u32,
 }
 

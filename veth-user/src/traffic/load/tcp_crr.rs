@@ -2,8 +2,8 @@
 //!
 //! Both ends close without a farewell (`SO_LINGER` with no time): the client resets a connection
 //! whose answer it has. An orderly close would leave the client's port in `TIME_WAIT` for a minute,
-//! and at tens of thousands of connections per second all ports would be taken within the first
-//! one; between namespaces the kernel does not reuse such ports by itself (`tcp_tw_reuse`).
+//! and at ten thousand connections per second all ports would be taken within seconds: between
+//! namespaces the kernel does not reuse such ports by itself (`net.ipv4.tcp_tw_reuse`).
 
 use std::{
     net::{IpAddr, SocketAddr},

@@ -207,6 +207,49 @@ fn receive_all(end: &UdpEnd, mut inflow: Inflow, shape: Shape) -> Result<Measure
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::traffic::{Endpoint, load::Edge};
+    use std::{net::Ipv4Addr, thread};
+
+    #[test]
+    fn every_datagram_that_was_sent_and_not_counted_is_lost() {
+        let here = Endpoint::here(Ipv4Addr::LOCALHOST);
+        let ends = Ends { client: here, server: here, client_cpu: 0, server_cpu: 0 };
+        let pair = UdpPair::open(&ends, &Stop::new()).expect("loopback carries it");
+        let UdpPair { client, server } = pair.expect("not stopped");
+        let shape = Shape { payload_bytes: 1, window: 4, batch: 2 };
+        let (outflow, _deaf) = flow(shape.window);
+        let window = Window::default();
+        let options = LoadOptions {
+            warm_up: Duration::ZERO,
+            duration: Duration::from_millis(50),
+            payload_bytes: 1,
+        };
+
+        let measured = thread::scope(|scope| {
+            // Not before the window opens, so that all of them are sent inside.
+            let begin = |edge| {
+                if edge == Edge::Begin {
+                    // Till the first has arrived, the window does not close.
+                    while server.socket().peek(&mut [0]).is_err() {}
+                }
+            };
+            let sender = scope.spawn(|| {
+                while !window.was_opened() {
+                    thread::yield_now();
+                }
+                send_all(&client, outflow, shape, &window)
+            });
+            window.conduct(&options, &begin, &Stop::new());
+            sender.join().expect("no panic").expect("no failure")
+        });
+
+        let mut arrived = 0;
+        while server.receive(&mut [0]).expect("no failure").is_some() {
+            arrived += 1;
+        }
+        assert_eq!((measured.operations, measured.lost), (0, arrived));
+        assert!(arrived > 0);
+    }
 
     #[test]
     fn small_datagrams_go_in_large_batches() {

@@ -52,11 +52,11 @@ impl Window {
         // Both are made now: the window opens without a pause.
         let (mut uncounted, mut measured) = (fresh(), fresh());
         while self.is_warming_up() {
-            self.unless_closed(step(&mut uncounted))?;
+            self.judge(step(&mut uncounted))?;
         }
         let opened_at = Instant::now();
         while !self.is_closed() {
-            self.unless_closed(step(&mut measured))?;
+            self.judge(step(&mut measured))?;
         }
         if self.was_opened() {
             measured.elapsed = opened_at.elapsed();
@@ -70,7 +70,7 @@ impl Window {
         mut step: impl FnMut() -> Result<(), TrafficError>,
     ) -> Result<Measured, TrafficError> {
         while !self.is_closed() {
-            self.unless_closed(step())?;
+            self.judge(step())?;
         }
         Ok(Measured::default())
     }
@@ -88,9 +88,10 @@ impl Window {
         self.closed.request();
     }
 
-    /// Notes why a worker gave up. What the others then say follows from that.
+    /// Notes why a worker gave up, and closes the window.
     pub(super) fn fail(&self, error: TrafficError) {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.closed.request();
     }
 
     /// Why the first worker gave up, if any did.
@@ -99,8 +100,13 @@ impl Window {
     }
 
     /// Whoever ends first hangs up on the other, so what fails in a closed window is no failure.
-    fn unless_closed(&self, result: Result<(), TrafficError>) -> Result<(), TrafficError> {
-        if self.is_closed() { Ok(()) } else { result }
+    /// What fails in an open one closes it, before the sockets of this end are gone.
+    fn judge(&self, result: Result<(), TrafficError>) -> Result<(), TrafficError> {
+        if result.is_ok() || self.is_closed() {
+            return Ok(());
+        }
+        self.closed.request();
+        result
     }
 
     /// Whether `duration` passed in peace.
@@ -165,9 +171,12 @@ mod tests {
     }
 
     #[test]
-    fn failure_ends_it_and_one_after_the_end_is_none() {
+    fn failure_closes_it_and_hanging_up_after_that_is_none() {
         let window = Window::default();
         window.serve(|| Err(failure("receive from"))).expect_err("the window was not closed");
+        assert!(window.is_closed());
+
+        let window = Window::default();
         let hang_up = window.serve(|| {
             window.closed.request();
             Err(failure("receive from"))
