@@ -69,8 +69,8 @@ pub struct FdbEntry {
     /// Largest layer-3 packet that reaches the station, in bytes: the smaller of the port's and
     /// the peer's MTU.
     pub mtu_bytes: u32,
-    /// Zero. Keeps the value free of implicit padding.
-    pub reserved: u32,
+    /// In the near table: counts writes, and is odd during one. In the FDB map: zero.
+    pub version: u32,
 }
 
 const _: () = assert!(size_of::<FdbEntry>() == 32 && align_of::<FdbEntry>() == 8);

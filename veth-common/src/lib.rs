@@ -15,6 +15,7 @@ mod counters;
 mod fdb;
 mod mac;
 pub mod names;
+mod near;
 #[cfg(feature = "user")]
 mod pod;
 mod port;
@@ -27,6 +28,7 @@ pub use bench::{
 pub use counters::{Counter, PortCounters};
 pub use fdb::{FdbEntry, FdbFlags, Lease};
 pub use mac::{Mac, MacKey};
+pub use near::{NEAR_PLACES, near_place};
 pub use port::{Ifindex, MAX_SLOTS, PortEntry, PortFlags, PortSlot};
 pub use prepared::Prepared;
 pub use verdict::{VERDICT_COUNT, Verdict};
@@ -36,7 +38,7 @@ pub use verdict::{VERDICT_COUNT, Verdict};
 /// It is written into the pinned `VETH_META` map. A control plane reuses pinned maps only when
 /// this number is its own; otherwise it builds a new set of maps beside the old one and moves the
 /// ports over.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Identity of a pinned datapath: the single value of the `VETH_META` map.
 ///

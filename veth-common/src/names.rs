@@ -19,6 +19,9 @@ pub const MAP_FDB: &str = "VETH_FDB";
 /// Verdict counters by port slot ([`PortCounters`](crate::PortCounters)),
 /// `BPF_MAP_TYPE_PERCPU_ARRAY`.
 pub const MAP_COUNTERS: &str = "VETH_COUNTERS";
+/// Those of the FDB entries that have a place of their own there ([`FdbEntry`](crate::FdbEntry) at
+/// [`near_place`](crate::near_place)), `BPF_MAP_TYPE_ARRAY`.
+pub const MAP_NEAR: &str = "VETH_NEAR";
 /// Identity of the pinned set ([`Meta`](crate::Meta)), `BPF_MAP_TYPE_ARRAY` with one value.
 pub const MAP_META: &str = "VETH_META";
 
@@ -29,7 +32,7 @@ pub const MAP_TARGETS: &str = "VETH_TARGETS";
 pub const MAP_PREPARED: &str = "VETH_PREPARED";
 
 /// The maps of every object.
-pub const MAPS: [&str; 4] = [MAP_PORTS, MAP_FDB, MAP_COUNTERS, MAP_META];
+pub const MAPS: [&str; 5] = [MAP_PORTS, MAP_FDB, MAP_NEAR, MAP_COUNTERS, MAP_META];
 /// The maps that only the XDP object has.
 pub const XDP_MAPS: [&str; 2] = [MAP_TARGETS, MAP_PREPARED];
 /// The XDP program that makes frames for the benchmark.

@@ -10,7 +10,8 @@ use aya_ebpf::{
     maps::{Array, HashMap, PerCpuArray},
 };
 use veth_common::{
-    Counter, FdbEntry, Ifindex, MAX_SLOTS, MacKey, Meta, PortCounters, PortEntry, PortSlot, Verdict,
+    Counter, FdbEntry, Ifindex, MAX_SLOTS, MacKey, Meta, NEAR_PLACES, PortCounters, PortEntry,
+    PortSlot, Verdict, near_place,
 };
 
 use crate::tables::Tables;
@@ -27,6 +28,9 @@ static PORTS: HashMap<Ifindex, PortEntry> = HashMap::with_max_entries(PORTS_MAX,
 
 #[map(name = "VETH_FDB")]
 static FDB: HashMap<MacKey, FdbEntry> = HashMap::with_max_entries(STATIONS_MAX, BPF_F_NO_PREALLOC);
+
+#[map(name = "VETH_NEAR")]
+static NEAR: Array<FdbEntry> = Array::with_max_entries(NEAR_PLACES, 0);
 
 #[map(name = "VETH_COUNTERS")]
 static COUNTERS: PerCpuArray<PortCounters> = PerCpuArray::with_max_entries(MAX_SLOTS, 0);
@@ -53,6 +57,9 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn station(&self, key: MacKey) -> Option<FdbEntry> {
+        if let Some(entry) = near_station(key) {
+            return Some(entry);
+        }
         // SAFETY: as for `port`; the entry repeats its key, and the caller compares it.
         unsafe { FDB.get(&key) }.copied()
     }
@@ -62,6 +69,24 @@ impl Tables for Maps {
         // SAFETY: the helper takes no arguments and cannot fail.
         unsafe { helpers::bpf_ktime_get_ns() }
     }
+}
+
+/// The station at `key`, if it is in its place of the near table and nobody writes there.
+#[inline(always)]
+fn near_station(key: MacKey) -> Option<FdbEntry> {
+    let near = NEAR.get_ptr(near_place(key))?;
+    // SAFETY: the pointer is a value of the array, which lives as long as the program.
+    let version = unsafe { &raw const (*near).version };
+    // SAFETY: as above, and an aligned word. Volatile: the two readings of the version must stay
+    // on either side of the entry.
+    let before = unsafe { version.read_volatile() };
+    // SAFETY: as above. User space may write at the same time; then the versions differ or are odd,
+    // and what was read is thrown away.
+    let entry = unsafe { near.read_volatile() };
+    // SAFETY: as for the first reading.
+    let after = unsafe { version.read_volatile() };
+    let is_whole = before == after && before % 2 == 0;
+    (entry.key == key && is_whole).then_some(entry)
 }
 
 /// Adds one frame to the counters of (`slot`, `verdict`).

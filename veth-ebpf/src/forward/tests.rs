@@ -196,7 +196,7 @@ fn station(mac: Mac, port: Ifindex, slot: PortSlot) -> FdbEntry {
         slot,
         flags: FdbFlags::SOURCE.with(FdbFlags::TARGET),
         mtu_bytes: 1500,
-        reserved: 0,
+        version: 0,
     }
 }
 

@@ -19,6 +19,7 @@ use super::{
     bpffs, dir_of,
     program::Program,
     release_text,
+    tables::read_stations,
 };
 use crate::forwarding::FastPath;
 
@@ -93,12 +94,13 @@ impl Datapath {
         }
         let mut object = loader.load(object_of(path))?;
         let mut take = |name| object.take_map(name).ok_or(DatapathError::Missing(name));
-        let (ports, fdb) = (take(names::MAP_PORTS)?, take(names::MAP_FDB)?);
+        let (ports, fdb, near) =
+            (take(names::MAP_PORTS)?, take(names::MAP_FDB)?, take(names::MAP_NEAR)?);
         let targets = match path {
             FastPath::Tc => None,
             FastPath::Xdp => Some(take(names::MAP_TARGETS)?),
         };
-        let tables = TableMaps::new(ports, fdb, targets)?;
+        let tables = TableMaps::new(ports, fdb, near, targets)?;
         let counters = CounterMap::new(take(names::MAP_COUNTERS)?)?;
         let meta = Array::try_from(take(names::MAP_META)?).map_err(|source| {
             DatapathError::Map { action: "open the identity map".into(), source }
@@ -333,18 +335,15 @@ pub fn pinned_path(fabric: &str) -> Option<FastPath> {
 ///
 /// When the pins are there and cannot be read (`CAP_BPF`).
 pub fn pinned_stations(fabric: &str) -> Result<BTreeMap<Mac, Ifindex>, DatapathError> {
-    let dir = dir_of(fabric);
-    let (ports, fdb) = (dir.join(names::MAP_PORTS), dir.join(names::MAP_FDB));
-    if !ports.exists() || !fdb.exists() {
+    let pin = dir_of(fabric).join(names::MAP_FDB);
+    if !pin.exists() {
         return Ok(BTreeMap::new());
     }
-    let open = |path: &Path| {
-        MapData::from_pin(path).and_then(Map::from_map_data).map_err(|source| DatapathError::Map {
-            action: format!("open {}", path.display()),
-            source,
-        })
-    };
-    Ok(TableMaps::new(open(&ports)?, open(&fdb)?, None)?.read()?.stations)
+    let fdb = MapData::from_pin(&pin).and_then(Map::from_map_data);
+    read_stations(fdb.map_err(|source| DatapathError::Map {
+        action: format!("open {}", pin.display()),
+        source,
+    })?)
 }
 
 fn pinned_meta(dir: &Path) -> Result<Option<Meta>, DatapathError> {

@@ -4,7 +4,8 @@
 //! `/sys/fs/bpf/veth/lab`:
 //!
 //! ```text
-//! VETH_PORTS VETH_FDB VETH_COUNTERS VETH_META    maps
+//! VETH_PORTS VETH_FDB VETH_NEAR                  maps
+//! VETH_COUNTERS VETH_META                        more of them
 //! VETH_TARGETS VETH_PREPARED                     more of them, for XDP
 //! tc_ingress, or xdp_ingress                     the program
 //! ports/<ifindex>                                one link for each hooked port: tcx, or XDP
@@ -21,6 +22,7 @@ mod features;
 mod load;
 #[cfg(feature = "ebpf-log")]
 mod log;
+mod near;
 mod object;
 mod prepared;
 mod program;

@@ -1,6 +1,10 @@
 //! The port and FDB maps: bringing them to what they should hold.
 
-use std::{collections, hash::Hash, ops::AddAssign};
+use std::{
+    collections::{self, BTreeMap},
+    hash::Hash,
+    ops::AddAssign,
+};
 
 use aya::{
     Pod,
@@ -10,9 +14,9 @@ use aya::{
     },
 };
 use nix::errno::Errno;
-use veth_common::{FdbEntry, FdbFlags, Ifindex, MacKey, PortEntry, PortFlags, names};
+use veth_common::{FdbEntry, FdbFlags, Ifindex, Mac, MacKey, PortEntry, PortFlags, names};
 
-use super::DatapathError;
+use super::{DatapathError, near::Near};
 use crate::forwarding::Tables;
 
 /// How many entries an update touched.
@@ -45,15 +49,22 @@ impl AddAssign for Changes {
 pub struct TableMaps {
     ports: Table<Ifindex, PortEntry>,
     fdb: Table<MacKey, FdbEntry>,
+    near: Near,
     /// Only XDP has it.
     targets: Option<Targets>,
 }
 
 impl TableMaps {
-    pub(super) fn new(ports: Map, fdb: Map, targets: Option<Map>) -> Result<Self, DatapathError> {
+    pub(super) fn new(
+        ports: Map,
+        fdb: Map,
+        near: Map,
+        targets: Option<Map>,
+    ) -> Result<Self, DatapathError> {
         Ok(Self {
             ports: Table::open(names::MAP_PORTS, ports)?,
             fdb: Table::open(names::MAP_FDB, fdb)?,
+            near: Near::open(near)?,
             targets: targets.map(Targets::open).transpose()?,
         })
     }
@@ -64,12 +75,11 @@ impl TableMaps {
     ///
     /// When a map cannot be read.
     pub fn read(&self) -> Result<Tables, DatapathError> {
-        let entries: Vec<FdbEntry> = self.fdb.read()?.into_values().collect();
-        let targets = entries.iter().filter(|entry| entry.flags.contains(FdbFlags::TARGET));
+        let fdb = self.fdb.read()?;
         Ok(Tables {
             ports: self.ports.read()?.into_iter().collect(),
-            stations: targets.map(|entry| (entry.key.mac(), entry.port)).collect(),
-            fdb: entries.into_iter().map(|entry| (entry.key.mac(), entry)).collect(),
+            stations: targets_in(&fdb),
+            fdb: fdb.into_values().map(|entry| (entry.key.mac(), entry)).collect(),
         })
     }
 
@@ -82,8 +92,13 @@ impl TableMaps {
     ///
     /// When a map cannot be read or written, or is full.
     pub fn apply(&mut self, tables: &Tables) -> Result<Changes, DatapathError> {
-        let fdb = tables.fdb.values().map(|entry| (entry.key, *entry)).collect();
+        let fdb: collections::HashMap<MacKey, FdbEntry> =
+            tables.fdb.values().map(|entry| (entry.key, *entry)).collect();
         let ports = tables.ports.iter().map(|(ifindex, entry)| (*ifindex, *entry)).collect();
+        // What is near is in the FDB map, too, at any time.
+        for key in self.fdb.read()?.into_keys() {
+            self.near.withdraw(key, fdb.get(&key))?;
+        }
         let mut changes = self.fdb.remove_stale(&fdb)?;
         if let Some(targets) = &mut self.targets {
             // Between the entries that go and those that come: no entry names a slot that is
@@ -97,9 +112,22 @@ impl TableMaps {
         }
         changes += self.ports.write(&ports)?;
         changes += self.fdb.write(&fdb)?;
+        for entry in fdb.values() {
+            self.near.offer(entry)?;
+        }
         changes += self.ports.remove_stale(&ports)?;
         Ok(changes)
     }
+}
+
+/// The stations that are targets in the FDB map `fdb`, and the port of each.
+pub(super) fn read_stations(fdb: Map) -> Result<BTreeMap<Mac, Ifindex>, DatapathError> {
+    Ok(targets_in(&Table::open(names::MAP_FDB, fdb)?.read()?))
+}
+
+fn targets_in(fdb: &collections::HashMap<MacKey, FdbEntry>) -> BTreeMap<Mac, Ifindex> {
+    let targets = fdb.values().filter(|entry| entry.flags.contains(FdbFlags::TARGET));
+    targets.map(|entry| (entry.key.mac(), entry.port)).collect()
 }
 
 /// The devmap: devices by slot.

@@ -116,7 +116,7 @@ fn peer_entry(port: &PortView, eligible: bool) -> Option<FdbEntry> {
         slot: bridge_port.slot,
         flags,
         mtu_bytes: port.link.mtu_bytes.min(peer.mtu_bytes),
-        reserved: 0,
+        version: 0,
     })
 }
 
@@ -140,7 +140,7 @@ fn local_entry(mac: Mac, bridge: Ifindex) -> FdbEntry {
         slot: PortSlot::UNKNOWN,
         flags: FdbFlags::LOCAL,
         mtu_bytes: 0,
-        reserved: 0,
+        version: 0,
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) fn two_stations(red: Ifindex, blue: Ifindex) -> Tables {
             slot,
             flags: FdbFlags::SOURCE.with(FdbFlags::TARGET),
             mtu_bytes: 1500,
-            reserved: 0,
+            version: 0,
         };
         tables.fdb.insert(mac, entry);
     }

@@ -6,13 +6,16 @@ use super::{
     Edges, Ends, LoadOptions, Measured,
     crew::Crew,
     udp_pair::{UdpEnd, UdpPair},
-    window::Window,
+    window::{Served, Window},
 };
 use crate::{Stop, traffic::error::TrafficError};
 
 /// When an answer counts as lost. Between namespaces of one machine this is an age, but an end may
 /// have to wait for its CPU.
 const PATIENCE: Duration = Duration::from_millis(200);
+
+/// What the client sends last.
+const FAREWELL: [u8; 0] = [];
 
 /// Sends a datagram of one byte from client to server and awaits its return, over and over, and
 /// times each round trip. One that is not back within 200 ms counts as lost. A stop ends it early,
@@ -45,7 +48,7 @@ pub(super) fn ask(end: &UdpEnd, window: &Window) -> Result<Measured, TrafficErro
     // One round trip ends where the next begins, so one look at the clock does for both.
     let mut began_at = Instant::now();
     let mut number = 0;
-    window.count(Measured::with_latency, |measured| {
+    let measured = window.count(Measured::with_latency, |measured| {
         number = u8::wrapping_add(number, 1);
         end.send(&[number])?;
         let returned = await_return(end, number, began_at, window)?;
@@ -57,7 +60,10 @@ pub(super) fn ask(end: &UdpEnd, window: &Window) -> Result<Measured, TrafficErro
         }
         began_at = ended_at;
         Ok(())
-    })
+    })?;
+    // The end that answers is waiting for another one. If this is lost, it waits a little longer.
+    let _ = end.send(&FAREWELL);
+    Ok(measured)
 }
 
 /// Whether the datagram with this `number` came back.
@@ -78,15 +84,15 @@ fn await_return(
     }
 }
 
-/// Returns what comes till the window closes.
+/// Returns what comes till the other end says farewell, or falls silent after the window closed:
+/// what was asked before it closed is answered, and nobody waits in vain for it.
 pub(super) fn answer(end: &UdpEnd, window: &Window) -> Result<Measured, TrafficError> {
     let mut byte = [0];
-    window.serve(|| {
-        if end.receive(&mut byte)?.is_some() {
-            // An answer that cannot be sent is a lost one, and the client counts those.
-            end.send(&byte)?;
-        }
-        Ok(())
+    window.serve_to_the_end(|| match end.receive(&mut byte)? {
+        Some(length) if length == FAREWELL.len() => Ok(Served::Everything),
+        // An answer that cannot be sent is a lost one, and the client counts those.
+        Some(_) => end.send(&byte).map(|_| Served::Something),
+        None => Ok(Served::Nothing),
     })
 }
 

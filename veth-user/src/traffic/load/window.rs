@@ -13,6 +13,17 @@ use crate::{
     traffic::{error::TrafficError, socket::TICK},
 };
 
+/// What one step of an end that answers came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Served {
+    /// Something was asked, and there may be more.
+    Something,
+    /// Nothing was asked for a while.
+    Nothing,
+    /// Nothing more will be asked.
+    Everything,
+}
+
 /// Closed, then open, then closed for good.
 #[derive(Debug, Default)]
 pub(super) struct Window {
@@ -71,6 +82,23 @@ impl Window {
     ) -> Result<Measured, TrafficError> {
         while !self.is_closed() {
             self.judge(step())?;
+        }
+        Ok(Measured::default())
+    }
+
+    /// Repeats `step`, which counts nothing, till it has served everything, or nothing more after
+    /// the window closed.
+    pub(super) fn serve_to_the_end(
+        &self,
+        mut step: impl FnMut() -> Result<Served, TrafficError>,
+    ) -> Result<Measured, TrafficError> {
+        loop {
+            match step() {
+                Ok(Served::Everything) => break,
+                Ok(Served::Nothing) | Err(_) if self.is_closed() => break,
+                Ok(Served::Nothing | Served::Something) => {}
+                Err(error) => self.judge(Err(error))?,
+            }
         }
         Ok(Measured::default())
     }

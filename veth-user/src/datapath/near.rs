@@ -1,0 +1,85 @@
+//! The near table: keeping it a part of the FDB map.
+
+use aya::maps::{Array, Map, MapData, MapError};
+use veth_common::{FdbEntry, FdbFlags, Ifindex, Lease, MacKey, PortSlot, names, near_place};
+
+use super::DatapathError;
+
+/// A place without a station. No station has the address zero.
+const VACANT: FdbEntry = FdbEntry {
+    key: MacKey(0),
+    lease: Lease::EXPIRED,
+    port: Ifindex(0),
+    slot: PortSlot::UNKNOWN,
+    flags: FdbFlags(0),
+    mtu_bytes: 0,
+    version: 0,
+};
+
+/// The near table of a fabric.
+///
+/// The kernel writes a value of an array while programs read it. So a place is first marked as being
+/// written, by an odd version, then written, then marked as done by the next even one; and the
+/// program takes what it read only when the version was even and the same before and after.
+pub(super) struct Near {
+    map: Array<MapData, FdbEntry>,
+}
+
+impl Near {
+    pub(super) fn open(map: Map) -> Result<Self, DatapathError> {
+        Ok(Self { map: Array::try_from(map).map_err(failed("open"))? })
+    }
+
+    /// Takes the station at `key` out, unless it is as `wanted`.
+    pub(super) fn withdraw(
+        &mut self,
+        key: MacKey,
+        wanted: Option<&FdbEntry>,
+    ) -> Result<(), DatapathError> {
+        let present = self.read(key)?;
+        let is_right = wanted.is_some_and(|wanted| is_same(wanted, &present));
+        if present.key == key && !is_right { self.write(key, &present, &VACANT) } else { Ok(()) }
+    }
+
+    /// Puts `entry` in its place, unless another station has it.
+    pub(super) fn offer(&mut self, entry: &FdbEntry) -> Result<(), DatapathError> {
+        let present = self.read(entry.key)?;
+        let is_free = !present.version.is_multiple_of(2) || present.key == VACANT.key;
+        let is_changed = present.key == entry.key && !is_same(entry, &present);
+        if is_free || is_changed { self.write(entry.key, &present, entry) } else { Ok(()) }
+    }
+
+    fn read(&self, key: MacKey) -> Result<FdbEntry, DatapathError> {
+        self.map.get(&near_place(key), 0).map_err(failed("read"))
+    }
+
+    /// Writes `entry` to the place of `key`, where `present` is, possibly left half written by
+    /// somebody who was killed.
+    fn write(
+        &mut self,
+        key: MacKey,
+        present: &FdbEntry,
+        entry: &FdbEntry,
+    ) -> Result<(), DatapathError> {
+        let place = near_place(key);
+        let odd = present.version | 1;
+        let even = odd.wrapping_add(1);
+        for entry in [
+            FdbEntry { version: odd, ..*present },
+            FdbEntry { version: odd, ..*entry },
+            FdbEntry { version: even, ..*entry },
+        ] {
+            self.map.set(place, entry, 0).map_err(failed("write"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether `near`, when it is not half written, says the same as `entry`.
+fn is_same(entry: &FdbEntry, near: &FdbEntry) -> bool {
+    near.version.is_multiple_of(2) && FdbEntry { version: entry.version, ..*near } == *entry
+}
+
+fn failed(verb: &'static str) -> impl Fn(MapError) -> DatapathError {
+    move |source| DatapathError::Map { action: format!("{verb} map {}", names::MAP_NEAR), source }
+}
