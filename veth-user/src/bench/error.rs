@@ -38,7 +38,7 @@ pub enum BenchError {
     #[error("{0}")]
     Unavailable(String),
     /// Nothing arrived at the other end.
-    #[error("no frame of {0} arrived at the other end")]
+    #[error("nothing arrived at the other end in time ({0} were sent and lost)")]
     NothingArrived(u64),
     /// None of the paths could be made.
     #[error("none of the paths can be measured: {0}")]

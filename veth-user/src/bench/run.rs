@@ -22,6 +22,9 @@ use crate::{
 /// The workloads that are repeated for each number of ports.
 const PORT_WORKLOADS: [Workload; 2] = [Workload::UdpRr, Workload::Frames];
 
+/// After so many failures a path is not tried again: one may be the machine's.
+const FAILURES_MAX: u32 = 2;
+
 /// How much of a reason is kept.
 const REASON_CHARS: usize = 300;
 
@@ -113,8 +116,8 @@ struct Entrant {
     cell: usize,
     /// Latencies of all rounds.
     latency: Option<Histogram<u64>>,
-    /// False when it has failed.
-    is_able: bool,
+    /// How often it failed.
+    failures: u32,
 }
 
 impl Run<'_> {
@@ -171,7 +174,7 @@ impl Run<'_> {
             let (path, ports) = (path.path, path.ports);
             let rounds = Vec::new();
             self.results.cells.push(Cell { workload, path, ports, rounds, latency: None });
-            entrants.push(Entrant { path: index, cell, latency: None, is_able: true });
+            entrants.push(Entrant { path: index, cell, latency: None, failures: 0 });
         }
         self.contests.push(Contest { workload, entrants });
     }
@@ -194,7 +197,7 @@ impl Run<'_> {
             for contest in &mut contests {
                 let count = contest.entrants.len().max(1);
                 contest.entrants.rotate_left(usize::from(round > 0) % count);
-                for entrant in contest.entrants.iter_mut().filter(|entrant| entrant.is_able) {
+                for entrant in contest.entrants.iter_mut().filter(|it| it.failures < FAILURES_MAX) {
                     if self.stop.is_requested() {
                         return;
                     }
@@ -234,8 +237,14 @@ impl Run<'_> {
             }
             Ok(None) => {}
             Err(error) => {
-                entrant.is_able = false;
-                self.give_up(path.path, Some(workload), error.to_string());
+                entrant.failures += 1;
+                if entrant.failures == FAILURES_MAX {
+                    let reason = match path.ports {
+                        Some(ports) => format!("with {ports} ports: {error}"),
+                        None => error.to_string(),
+                    };
+                    self.give_up(path.path, Some(workload), reason);
+                }
             }
         }
     }

@@ -1,6 +1,9 @@
 //! `veth stats`
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 use terminal_size::{Height, Width, terminal_size};
@@ -11,7 +14,7 @@ use super::{
     target::only_fabric,
 };
 use crate::{
-    counters::{PortRates, PortSample, Snapshot, rates},
+    counters::{Dropped, PortRates, PortSample, Snapshot, rates},
     datapath::{self, CounterMap},
     fabric,
     forwarding::FastPath,
@@ -74,8 +77,13 @@ impl Reader {
 
     pub(super) fn snapshot(&mut self) -> Result<Snapshot> {
         let mut ports = Vec::new();
+        let devices: HashMap<_, _> = self.host.statistics_of_all()?.into_iter().collect();
         for port in fabric::counted_ports(&mut self.host, &self.fabric)? {
+            let device = devices.get(&port.ifindex);
+            let dropped = device
+                .map(|device| Dropped { arriving: device.rx.dropped, leaving: device.tx.dropped });
             ports.push(PortSample {
+                dropped: dropped.unwrap_or_default(),
                 counters: self.counters.read(port.slot)?,
                 name: port.name,
                 ifindex: port.ifindex.0,

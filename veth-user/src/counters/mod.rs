@@ -31,6 +31,19 @@ pub struct PortSample {
     /// Its counters.
     #[serde(rename = "verdicts", serialize_with = "every_verdict")]
     pub counters: PortCounters,
+    /// What its device dropped.
+    pub dropped: Dropped,
+}
+
+/// What the device of a port dropped since it was made: what the program handed on and the kernel
+/// did not take. The program does not learn of it, the device counts it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Dropped {
+    /// Frames that arrived at the port and could not be handed to their target.
+    pub arriving: u64,
+    /// Frames that were handed to the port and its peer did not take: it is down, or its queue is
+    /// full.
+    pub leaving: u64,
 }
 
 /// What happened on a port between two snapshots.
@@ -46,6 +59,8 @@ pub struct PortRates {
     pub fast_share: Option<f64>,
     /// Frames per second of the other verdicts that occurred, most frequent first.
     pub others: Vec<(Verdict, f64)>,
+    /// Frames per second that its device dropped, either way.
+    pub dropped_per_second: f64,
 }
 
 /// The rates of each port of `after`. A port that was not there before, or that started anew,
@@ -56,12 +71,12 @@ pub fn rates(before: &Snapshot, after: &Snapshot) -> Vec<PortRates> {
         .ports
         .iter()
         .map(|port| {
-            let earlier = before
-                .ports
-                .iter()
-                .find(|other| other.ifindex == port.ifindex)
-                .map_or(PortCounters::ZERO, |other| other.counters);
-            port_rates(&port.name, &difference(&earlier, &port.counters), seconds)
+            let earlier = before.ports.iter().find(|other| other.ifindex == port.ifindex);
+            let counters = earlier.map_or(PortCounters::ZERO, |other| other.counters);
+            let all = |dropped: Dropped| dropped.arriving + dropped.leaving;
+            let dropped =
+                all(port.dropped).saturating_sub(earlier.map_or(0, |earlier| all(earlier.dropped)));
+            port_rates(&port.name, &difference(&counters, &port.counters), dropped, seconds)
         })
         .collect()
 }
@@ -94,7 +109,7 @@ pub fn sum<'a>(ports: impl IntoIterator<Item = &'a PortCounters>) -> PortCounter
     total
 }
 
-fn port_rates(name: &str, added: &PortCounters, seconds: f64) -> PortRates {
+fn port_rates(name: &str, added: &PortCounters, dropped: u64, seconds: f64) -> PortRates {
     let per_second = |count: u64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
     let total = added.total();
     let fast: u64 = Verdict::ALL
@@ -114,6 +129,7 @@ fn port_rates(name: &str, added: &PortCounters, seconds: f64) -> PortRates {
         bytes_per_second: per_second(total.bytes),
         fast_share: (total.frames > 0).then(|| fast as f64 / total.frames as f64),
         others,
+        dropped_per_second: per_second(dropped),
     }
 }
 
@@ -156,7 +172,8 @@ mod tests {
 
     fn snapshot(seconds: u64, counters: &PortCounters) -> Snapshot {
         let counters = *counters;
-        let port = PortSample { name: "red".into(), ifindex: 5, netns: None, counters };
+        let dropped = Dropped::default();
+        let port = PortSample { name: "red".into(), ifindex: 5, netns: None, counters, dropped };
         Snapshot {
             fabric: "lab".into(),
             datapath: "tc",

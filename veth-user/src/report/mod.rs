@@ -3,7 +3,7 @@
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use veth_common::{PortCounters, Verdict};
 
-use crate::counters::{PortRates, Snapshot};
+use crate::counters::{Dropped, PortRates, Snapshot};
 
 /// `value` with an SI prefix and three significant digits: `1.23 M`.
 pub fn si(value: f64) -> String {
@@ -42,6 +42,10 @@ pub fn rates_table(rates: &[PortRates]) -> String {
             .others
             .iter()
             .map(|(verdict, rate)| format!("{} {}/s", verdict.name(), si(*rate)))
+            .chain(
+                (port.dropped_per_second > 0.0)
+                    .then(|| format!("(dropped {}/s)", si(port.dropped_per_second))),
+            )
             .collect();
         table.add_row([
             port.name.clone(),
@@ -93,7 +97,24 @@ pub fn totals_table(snapshot: &Snapshot) -> String {
             }
         }
     }
-    finish(&table)
+    let mut text = finish(&table);
+    for port in &snapshot.ports {
+        let Dropped { arriving, leaving } = port.dropped;
+        if arriving > 0 {
+            text += &format!(
+                "{}: its device dropped {arriving} frames that arrived and could not be handed on\n",
+                port.name
+            );
+        }
+        if leaving > 0 {
+            text += &format!(
+                "{}: its device dropped {leaving} frames that its peer did not take (down, or its \
+                 queue full)\n",
+                port.name
+            );
+        }
+    }
+    text
 }
 
 /// The verdicts that occurred, each with its frames and its sentence.
@@ -175,12 +196,13 @@ mod tests {
             bytes_per_second: 2.5e6,
             fast_share: Some(0.5),
             others: vec![(Verdict::Broadcast, 3.0), (Verdict::Multicast, 1.0)],
+            dropped_per_second: 2.0,
         };
         let text = rates_table(&[rates]);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 2);
         assert!(lines[0].contains("FAST PATH"));
         assert!(lines[1].contains("1.50 k") && lines[1].contains("50.0 %"));
-        assert!(lines[1].ends_with("broadcast 3/s, multicast 1/s"));
+        assert!(lines[1].ends_with("broadcast 3/s, multicast 1/s, (dropped 2/s)"));
     }
 }
