@@ -85,7 +85,8 @@ fn near_station(key: MacKey) -> Option<FdbEntry> {
     let entry = unsafe { near.read_volatile() };
     // SAFETY: as for the first reading.
     let after = unsafe { version.read_volatile() };
-    let is_whole = before == after && before % 2 == 0;
+    // A place that was never written has zeros, which are no address that a frame must find.
+    let is_whole = before == after && before % 2 == 0 && before != 0;
     (entry.key == key && is_whole).then_some(entry)
 }
 

@@ -5,9 +5,10 @@ use veth_common::{FdbEntry, FdbFlags, Ifindex, Lease, MacKey, PortSlot, names, n
 
 use super::DatapathError;
 
-/// A place without a station. No station has the address zero.
+/// What a place has when its station went. No address has this key; a place that never had a
+/// station has the version zero.
 const VACANT: FdbEntry = FdbEntry {
-    key: MacKey(0),
+    key: MacKey(u64::MAX),
     lease: Lease::EXPIRED,
     port: Ifindex(0),
     slot: PortSlot::UNKNOWN,
@@ -44,7 +45,8 @@ impl Near {
     /// Puts `entry` in its place, unless another station has it.
     pub(super) fn offer(&mut self, entry: &FdbEntry) -> Result<(), DatapathError> {
         let present = self.read(entry.key)?;
-        let is_free = !present.version.is_multiple_of(2) || present.key == VACANT.key;
+        let is_done = present.version != 0 && present.version.is_multiple_of(2);
+        let is_free = !is_done || present.key == VACANT.key;
         let is_changed = present.key == entry.key && !is_same(entry, &present);
         if is_free || is_changed { self.write(entry.key, &present, entry) } else { Ok(()) }
     }
@@ -63,7 +65,8 @@ impl Near {
     ) -> Result<(), DatapathError> {
         let place = near_place(key);
         let odd = present.version | 1;
-        let even = odd.wrapping_add(1);
+        // Zero is for places that were never written.
+        let even = odd.checked_add(1).unwrap_or(2);
         for entry in [
             FdbEntry { version: odd, ..*present },
             FdbEntry { version: odd, ..*entry },

@@ -34,7 +34,8 @@ fn json_has_every_verdict_of_every_port() {
     let ports = stats["ports"].as_array().expect("is a list");
     assert_eq!(ports.len(), 2);
     for (port, name) in ports.iter().zip(["red", "blue"]) {
-        assert_eq!(sorted(keys(port)), ["ifindex", "name", "netns", "verdicts"]);
+        assert_eq!(sorted(keys(port)), ["dropped", "ifindex", "name", "netns", "verdicts"]);
+        assert_eq!(port["dropped"], serde_json::json!({ "arriving": 0, "leaving": 0 }));
         assert_eq!((&port["name"], &port["netns"]), (&name.into(), &name.into()));
         let ifindex = sandbox.sh(&format!("ip -o link show dev {name} | cut -d: -f1"));
         assert_eq!(port["ifindex"].as_u64(), ifindex.trim().parse().ok());
