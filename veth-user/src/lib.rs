@@ -5,8 +5,8 @@
 //! | layer | modules | what they do |
 //! |---|---|---|
 //! | 4 | [`cli`] | talk to people |
-//! | 3 | [`fabric`], [`sync`], [`traffic`] | orchestrate |
-//! | 2 | [`netns`], [`netlink`], [`datapath`], [`privilege`], [`lock`], [`sysctl`] | talk to the kernel |
+//! | 3 | [`bench`], [`fabric`], [`sync`], [`traffic`] | orchestrate |
+//! | 2 | [`netns`], [`netlink`], [`datapath`], [`privilege`], [`lock`], [`sysctl`], [`machine`] | talk to the kernel |
 //! | 1 | [`topology`], [`view`], [`plan`], [`forwarding`], [`counters`], [`report`], [`results`], [`statistics`] | decide, without I/O |
 
 pub mod bench;

@@ -122,7 +122,7 @@ pub(super) fn attach_tcx(
         })?;
         return Ok(Attached::Replaced);
     }
-    bpffs::unpin(pin)?;
+    detach_link(pin)?;
     let failed = |source| attach_failed("attach", port, Hook::Tcx, source);
     let order = TcAttachOptions::TcxOrder(LinkOrder::first());
     let id =
@@ -158,7 +158,7 @@ pub(super) fn attach_xdp(
         drop(program.take_link(id).map_err(failed)?);
         return Ok(Attached::Replaced);
     }
-    bpffs::unpin(pin)?;
+    detach_link(pin)?;
     let id = program.attach_to_if_index(port.ifindex.0, XdpMode::Driver).map_err(failed)?;
     // Without links (before 5.9) aya attaches in the old way, which nothing could keep or find.
     let link: FdLink = program.take_link(id).map_err(failed)?.try_into().map_err(|source| {
@@ -220,6 +220,22 @@ pub fn detach_clsact(port: PortDevice<'_>) -> Result<(), DatapathError> {
 fn present_filter(device: &str) -> io::Result<SchedClassifierLink> {
     let NlOptions { priority, handle, classid } = OPTIONS;
     SchedClassifierLink::attached(device, TcAttachType::Ingress, priority, handle, classid)
+}
+
+/// Detaches the link pinned at `pin`, and removes the pin. Missing is fine.
+///
+/// When the last hold on a link is its pin, the kernel detaches it some time after the pin went, and
+/// attaching the same program anew may come too early (`EEXIST`, `EBUSY`). When it is a descriptor,
+/// closing that detaches it at once. Source: `bpf_link_put`, `bpf_link_release` in
+/// <https://github.com/torvalds/linux/blob/v6.12/kernel/bpf/syscall.c>.
+pub(super) fn detach_link(pin: &Path) -> Result<(), DatapathError> {
+    if !pin.exists() {
+        return Ok(());
+    }
+    let link = PinnedLink::from_pin(pin);
+    bpffs::unpin(pin)?;
+    drop(link);
+    Ok(())
 }
 
 /// Id of the program of the link pinned at `pin`, whatever it is attached to.

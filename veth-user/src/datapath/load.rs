@@ -15,7 +15,10 @@ use veth_common::{ABI_VERSION, Ifindex, Mac, Meta, names};
 use super::{
     Attached, CounterMap, DatapathError, Hook, PortDevice, PreparedMap, Present, RELEASE,
     TC_OBJECT, TableMaps, XDP_OBJECT,
-    attach::{attach_clsact, attach_tcx, attach_xdp, detach_clsact, live_hook, program_of_link},
+    attach::{
+        attach_clsact, attach_tcx, attach_xdp, detach_clsact, detach_link, live_hook,
+        program_of_link,
+    },
     bpffs, dir_of,
     program::Program,
     release_text,
@@ -207,7 +210,7 @@ impl Datapath {
             Hook::Clsact => {
                 let program = self.program.classifier()?;
                 let attached = attach_clsact(program, self.program_id, port, present.filter)?;
-                bpffs::unpin(&pin)?;
+                detach_link(&pin)?;
                 return Ok(attached);
             }
         };
@@ -242,7 +245,7 @@ impl Datapath {
         port: PortDevice<'_>,
         filter: Option<u32>,
     ) -> Result<(), DatapathError> {
-        bpffs::unpin(&self.link_pin(port.ifindex))?;
+        detach_link(&self.link_pin(port.ifindex))?;
         if filter.is_some() { detach_clsact(port) } else { Ok(()) }
     }
 
@@ -258,7 +261,7 @@ impl Datapath {
         let mut forgotten = Vec::new();
         for (ifindex, path) in pinned_links(&self.dir)? {
             if !keep(ifindex) {
-                bpffs::unpin(&path)?;
+                detach_link(&path)?;
                 forgotten.push(ifindex);
             }
         }
@@ -424,7 +427,11 @@ pub fn linked_program(fabric: &str, ifindex: Ifindex) -> Result<Option<u32>, Dat
 ///
 /// When a pin is there and cannot be removed.
 pub fn remove_links(fabric: &str) -> Result<(), DatapathError> {
-    Ok(bpffs::remove_dir(&dir_of(fabric).join(LINKS))?)
+    let dir = dir_of(fabric);
+    for (_, pin) in pinned_links(&dir)? {
+        detach_link(&pin)?;
+    }
+    Ok(bpffs::remove_dir(&dir.join(LINKS))?)
 }
 
 /// Whether a link for the port with that index is pinned in `fabric`.
