@@ -5,12 +5,13 @@ use super::*;
 const PAIR: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/pair.toml"));
 
 /// The example files and the number of namespaces in each.
-const EXAMPLES: [(&str, usize); 5] = [
+const EXAMPLES: [(&str, usize); 6] = [
     (PAIR, 2),
     (include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/thousand.toml")), 1000),
     (include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/dual-stack.toml")), 8),
     (include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/bridge-only.toml")), 2),
     (include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/jumbo.toml")), 2),
+    (include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/xdp.toml")), 2),
 ];
 
 fn parse(text: &str) -> Topology {
