@@ -55,8 +55,9 @@ impl VariantPort {
             loader.map_pin_path(name, dir.join(name));
         }
         let mut object = loader.load(BENCH_OBJECT)?;
+        // The program is loaded by the descriptors of its maps: this one is needed until then.
+        let mut delay: Array<MapData, u64> = take_map(&mut object, names::MAP_BENCH_DELAY)?;
         if let Variant::Delayed(delay_ns) = variant {
-            let mut delay: Array<MapData, u64> = take_map(&mut object, names::MAP_BENCH_DELAY)?;
             delay
                 .set(0, u64::from(delay_ns), 0)
                 .map_err(map_failed("write", names::MAP_BENCH_DELAY))?;
@@ -64,6 +65,7 @@ impl VariantPort {
         let name = variant.program();
         let program = classifier(&mut object, name)?;
         program.load().map_err(program_failed("load", name))?;
+        drop(delay);
         for port in ports {
             let first = TcAttachOptions::TcxOrder(LinkOrder::first());
             program
