@@ -37,8 +37,8 @@ pub enum BenchError {
     /// The path cannot carry this.
     #[error("{0}")]
     Unavailable(String),
-    /// Nothing arrived at the other end.
-    #[error("nothing arrived at the other end in time ({0} were sent and lost)")]
+    /// Nothing arrived at the other end; so much is known to be lost.
+    #[error("nothing arrived at the other end ({0} lost)")]
     NothingArrived(u64),
     /// None of the paths could be made.
     #[error("none of the paths can be measured: {0}")]

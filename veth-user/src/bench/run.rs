@@ -22,8 +22,9 @@ use crate::{
 /// The workloads that are repeated for each number of ports.
 const PORT_WORKLOADS: [Workload; 2] = [Workload::UdpRr, Workload::Frames];
 
-/// After so many failures a path is not tried again: one may be the machine's.
-const FAILURES_MAX: u32 = 2;
+/// How often something is measured of which nothing arrives. On a busy machine neither end may have
+/// had its turn within a short round; a path that carries nothing carries nothing the next time.
+const TRIES: usize = 3;
 
 /// How much of a reason is kept.
 const REASON_CHARS: usize = 300;
@@ -116,8 +117,8 @@ struct Entrant {
     cell: usize,
     /// Latencies of all rounds.
     latency: Option<Histogram<u64>>,
-    /// How often it failed.
-    failures: u32,
+    /// False when it has failed.
+    is_able: bool,
 }
 
 impl Run<'_> {
@@ -138,6 +139,8 @@ impl Run<'_> {
             let index = u8::try_from(done).unwrap_or(u8::MAX);
             match path::build(path, index, ports, self.options, self.stop) {
                 Ok(path) => built.push(path),
+                // What was cut short says nothing of the path.
+                Err(_) if self.stop.is_requested() => break,
                 Err(error) if error.is_permission() => return Err(error),
                 Err(error) => self.give_up(path, None, error.to_string()),
             }
@@ -174,7 +177,7 @@ impl Run<'_> {
             let (path, ports) = (path.path, path.ports);
             let rounds = Vec::new();
             self.results.cells.push(Cell { workload, path, ports, rounds, latency: None });
-            entrants.push(Entrant { path: index, cell, latency: None, failures: 0 });
+            entrants.push(Entrant { path: index, cell, latency: None, is_able: true });
         }
         self.contests.push(Contest { workload, entrants });
     }
@@ -194,10 +197,14 @@ impl Run<'_> {
         let mut lab = FrameLab::default();
         let mut contests = std::mem::take(&mut self.contests);
         for round in 0..self.options.rounds {
+            // There may be nobody below who looks.
+            if self.stop.is_requested() {
+                return;
+            }
             for contest in &mut contests {
                 let count = contest.entrants.len().max(1);
                 contest.entrants.rotate_left(usize::from(round > 0) % count);
-                for entrant in contest.entrants.iter_mut().filter(|it| it.failures < FAILURES_MAX) {
+                for entrant in contest.entrants.iter_mut().filter(|entrant| entrant.is_able) {
                     if self.stop.is_requested() {
                         return;
                     }
@@ -222,7 +229,14 @@ impl Run<'_> {
         (self.tell)(Event::Measuring { done: self.done, all, cell });
         self.done += 1;
         let path = &paths[entrant.path];
-        match cell::measure(path, workload, self.options, lab, self.stop) {
+        let mut measured = cell::measure(path, workload, self.options, lab, self.stop);
+        for _ in 1..TRIES {
+            if !matches!(measured, Err(BenchError::NothingArrived(_))) {
+                break;
+            }
+            measured = cell::measure(path, workload, self.options, lab, self.stop);
+        }
+        match measured {
             Ok(Some(Measurement { round: measured, latency })) => {
                 let cell = &mut self.results.cells[entrant.cell];
                 cell.rounds.push(Round { round, ..measured });
@@ -236,15 +250,14 @@ impl Run<'_> {
                 }
             }
             Ok(None) => {}
+            Err(_) if self.stop.is_requested() => {}
             Err(error) => {
-                entrant.failures += 1;
-                if entrant.failures == FAILURES_MAX {
-                    let reason = match path.ports {
-                        Some(ports) => format!("with {ports} ports: {error}"),
-                        None => error.to_string(),
-                    };
-                    self.give_up(path.path, Some(workload), reason);
-                }
+                entrant.is_able = false;
+                let reason = match path.ports {
+                    Some(ports) => format!("with {ports} ports: {error}"),
+                    None => error.to_string(),
+                };
+                self.give_up(path.path, Some(workload), reason);
             }
         }
     }
