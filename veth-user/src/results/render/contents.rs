@@ -44,7 +44,7 @@ impl Contents {
             cost: cost(&rows),
             latency: each_workload(&rows, latency),
             unavailable: facts::unavailable(results),
-            warnings: facts::warnings(results, summary),
+            warnings: facts::warnings(summary),
             machine: facts::machine(&results.machine),
             settings: facts::settings(results),
         }

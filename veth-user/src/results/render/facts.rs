@@ -65,8 +65,8 @@ pub(super) fn settings(results: &Results) -> Vec<Fact> {
         facts.push(Fact::new("Datagrams", format!("{} bytes of payload", it.payload_bytes)));
     }
     if is_measured(|workload| workload.is_in_kernel()) {
-        let text =
-            format!("{} bytes, {} flows, {} in a batch", it.frame_bytes, it.flows, it.batch_frames);
+        let flows = if it.flows == 1 { "1 flow".into() } else { format!("{} flows", it.flows) };
+        let text = format!("{} bytes, {flows}, {} in a batch", it.frame_bytes, it.batch_frames);
         facts.push(Fact::new("Frames", text));
     }
     facts
@@ -84,16 +84,9 @@ pub(super) fn unavailable(results: &Results) -> Vec<Fact> {
     results.unavailable.iter().map(fact).collect()
 }
 
-/// What makes the figures doubtful. That the run was cut short comes first.
-pub(super) fn warnings(results: &Results, summary: &Summary) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if !results.finished {
-        let measured = results.cells.iter().map(|cell| cell.rounds.len()).max().unwrap_or(0);
-        let planned = results.settings.rounds;
-        warnings.push(format!("The run is not finished: {measured} of {planned} rounds."));
-    }
-    warnings.extend(summary.warnings.iter().map(|warning| one_line(warning)));
-    warnings
+/// What makes the figures doubtful.
+pub(super) fn warnings(summary: &Summary) -> Vec<String> {
+    summary.warnings.iter().map(|warning| one_line(warning)).collect()
 }
 
 /// `text` on one line and without control characters: it may come from a file that somebody else
@@ -107,15 +100,6 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{super::fixture, *};
-
-    #[test]
-    fn unfinished_run_says_how_far_it_came() {
-        let (mut results, summary) = fixture::small();
-        assert_eq!(warnings(&results, &summary), summary.warnings);
-        results.finished = false;
-        results.settings.rounds = 9;
-        assert_eq!(warnings(&results, &summary)[0], "The run is not finished: 3 of 9 rounds.");
-    }
 
     #[test]
     fn settings_of_what_was_not_measured_are_left_out() {

@@ -100,8 +100,9 @@ pub(super) fn against_itself() -> (Results, Summary) {
 
 /// A run that ended before its first round did.
 pub(super) fn empty() -> (Results, Summary) {
-    let Run { mut results, summary } = Run::new();
+    let Run { mut results, mut summary } = Run::new();
     results.finished = false;
+    summary.warnings.push("the run ended early".into());
     (results, summary)
 }
 

@@ -319,7 +319,7 @@ mod tests {
         let text = page(&results, &summary);
         parse(&text);
         assert!(text.contains("Nothing was measured.") && text.contains("AMD EPYC"), "{text}");
-        assert!(text.contains("The run is not finished") && !text.contains("<table"));
+        assert!(text.contains("the run ended early") && !text.contains("<table"));
     }
 
     #[test]

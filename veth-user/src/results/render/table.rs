@@ -213,7 +213,7 @@ mod tests {
         let (results, summary) = fixture::empty();
         let text = table(&results, &summary, Some(80), false);
         assert!(text.starts_with("nothing was measured\n"), "{text}");
-        assert!(text.contains("Kernel") && text.contains("not finished: 0 of"), "{text}");
+        assert!(text.contains("Kernel") && text.contains("warning: the run ended early"), "{text}");
     }
 
     #[test]
