@@ -115,12 +115,11 @@ fn measure(session: &Session, options: &Options, save: &Path) -> Result<Results>
     })
 }
 
-/// Prints results in one form, and writes the page.
+/// Writes the page, prints results in one form, and says where the page is: last, where it is seen.
 fn show(results: &Results, form: Form, page: Option<&Path>) -> Result<()> {
     let summary = Summary::of(results);
     if let Some(path) = page {
         store::write(path, &render::page(results, &summary))?;
-        say(&format!("the page is {}", path.display()));
     }
     match form {
         Form::Csv => print(&render::csv(results)),
@@ -130,7 +129,11 @@ fn show(results: &Results, form: Form, page: Option<&Path>) -> Result<()> {
             let width = terminal_size().map(|(Width(columns), _)| columns);
             print(&render::table(results, &summary, width, is_coloured()))
         }
+    }?;
+    if let Some(path) = page {
+        say(&format!("the page is {}", path.display()));
     }
+    Ok(())
 }
 
 /// Whether output may be coloured: on a terminal, unless the user does not want it
