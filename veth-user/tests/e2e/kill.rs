@@ -38,11 +38,11 @@ const MANY: &str = r#"
 "#;
 
 /// Numbers that are the same for the same seed.
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
     /// From the environment, or else from chance; tells which.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let seed = env::var("VETH_KILL_SEED").ok().map(|text| text.parse().expect("a number"));
         let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0));
         println!("VETH_KILL_SEED={seed}");
@@ -50,7 +50,7 @@ impl Random {
     }
 
     /// A time from zero to `longest`.
-    fn up_to(&mut self, longest: Duration) -> Duration {
+    pub(crate) fn up_to(&mut self, longest: Duration) -> Duration {
         // Splitmix64.
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -4,6 +4,7 @@
 //! sees, with its own `/run/netns` and BPF file system. They need root, and say so.
 
 mod bad_input;
+mod bench;
 mod kill;
 mod lifecycle;
 mod run;

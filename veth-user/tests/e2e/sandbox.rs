@@ -118,11 +118,16 @@ impl Sandbox {
         self.sh(&format!("ip netns exec {from} ping -n -q -c 1 -W 10 {to}"));
     }
 
-    /// Writes a topology file, and says where.
+    /// Writes a file of the test, and says where.
     pub(crate) fn file(&self, name: &str, text: &str) -> String {
-        let path = self.dir.join(name);
+        let path = self.file_path(name);
         fs::write(&path, text).expect("the temporary directory is writable");
-        path.to_str().expect("the path is text").to_owned()
+        path
+    }
+
+    /// Where a file of the test is, or would be.
+    pub(crate) fn file_path(&self, name: &str) -> String {
+        self.dir.join(name).to_str().expect("the path is text").to_owned()
     }
 
     /// Runs `work` on a thread inside the namespace called `netns`.
@@ -229,6 +234,16 @@ impl Started {
         let pid = i32::try_from(child.id()).expect("a process id is positive");
         // It may have ended by itself.
         let _ = kill(Pid::from_raw(pid), signal);
+    }
+
+    /// Whether it has begun to listen for a signal.
+    pub(crate) fn catches(&self, signal: Signal) -> bool {
+        let child = self.0.as_ref().expect("it was not waited for");
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id()));
+        let status = status.expect("it has not been waited for, so it is there");
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0");
+        let mask = u64::from_str_radix(mask.trim(), 16).expect("is a mask in hexadecimal");
+        mask & (1 << (signal as i32 - 1)) != 0
     }
 
     /// The next line that it prints.
