@@ -1,6 +1,7 @@
 //! The repository's own commands, run as `cargo xtask <command>`. Each command is one module; this
 //! file only parses the command line and knows where the workspace is.
 
+mod bench;
 mod dist;
 mod ebpf;
 mod proc;
@@ -28,6 +29,8 @@ enum Task {
     Setup(setup::Args),
     /// Build veth and run it (as root): `veth run examples/pair.toml`, or what stands after `--`
     Run(run::Args),
+    /// Build veth and compare paths with it (as root): a table, and a page in target/bench
+    Bench(bench::Args),
     /// Run every test, those that need root included
     Test(test::Args),
     /// Report the size and stack use of the eBPF programs, and hold them to the committed baseline
@@ -54,6 +57,7 @@ fn perform(command: Task) -> Result<ExitCode> {
     match command {
         Task::Setup(args) => return setup::main(&workspace, &args),
         Task::Run(args) => match run::main(&workspace, args)? {},
+        Task::Bench(args) => match bench::main(&workspace, args)? {},
         Task::Test(args) => test::main(&workspace, &args)?,
         Task::Ebpf(args) => return ebpf::main(&workspace, &args),
         Task::Tidy => return tidy::main(&workspace.root),
