@@ -99,17 +99,18 @@ Runs until it is told to stop or the fabric is gone; forwarding goes on without 
         subcommand_negates_reqs = true,
         after_help = "Examples:
   veth bench                                 about a minute, the usual paths
-  veth bench --preset full --html bench.html every path and workload, and a page of it
+  veth bench --preset full --html page.html  everything, and a page of it
   veth bench --paths bridge,tc --workloads udp_rr,frames --rounds 20
-  veth bench --paths bridge,bridge           how much the machine alone makes of a difference
+  veth bench --paths bridge,bridge           what the machine alone makes of it
   veth bench --ports 2,16,128,1000           what a fabric's size costs
   veth bench compare before.json after.json  what a change made of it
 
 Paths:      direct bridge route macvlan loopback redirect tc xdp netkit
-Workloads:  tcp_stream tcp_rr tcp_crr udp_rr udp_pps latency_load frames frames_xdp
+Workloads:  tcp_stream tcp_rr tcp_crr udp_rr udp_pps latency_load
+            frames frames_xdp
 
-Every path is made in namespaces that nobody else sees and that end with this process, however it
-ends. Results are saved after each round."
+Every path is made in namespaces that nobody else sees and that end with this
+process, however it ends. Results are saved after each round."
     )]
     Bench(Box<BenchOptions>),
     /// Print shell completions.

@@ -20,30 +20,30 @@ pub struct BenchOptions {
     #[arg(long, value_name = "PRESET", default_value = "quick")]
     pub preset: PresetName,
     /// Paths, with commas between them; the same one twice tells how exact the figures are.
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', long_help = paths_help())]
     pub paths: Vec<PathKind>,
     /// Workloads, with commas between them.
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', long_help = workloads_help())]
     pub workloads: Vec<Workload>,
     /// Path that the others are compared with [default: bridge].
     #[arg(long, value_name = "PATH")]
     pub baseline: Option<PathKind>,
-    /// Rounds: each measures everything once, in turn.
+    /// Rounds: each measures everything once, in turn [default: 7; full: 15].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub rounds: Option<u32>,
-    /// Length of one measurement.
+    /// Length of one measurement [default: 0.15; full: 0.5].
     #[arg(long, value_name = "SECS", value_parser = super::super::arguments::seconds)]
     pub time: Option<f64>,
     /// CPUs of the two ends: same, split, or two numbers with a comma between them.
     #[arg(long, value_name = "CPUS", default_value = "same")]
     pub cpus: Cpus,
-    /// Payload of the datagrams of `udp_pps`, in bytes.
+    /// Payload of the datagrams of `udp_pps`, in bytes [default: 64].
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=65_000))]
     pub payload: Option<u32>,
-    /// Size of generated frames in bytes, Ethernet header included.
+    /// Size of generated frames in bytes, Ethernet header included [default: 64].
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(64..=1514))]
     pub frame: Option<u32>,
-    /// Flows of generated frames: source ports, rounded up to a power of two.
+    /// Flows of generated frames: source ports, rounded up to a power of two [default: 1].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_384))]
     pub flows: Option<u32>,
     /// IPv6 instead of IPv4.
@@ -214,6 +214,29 @@ impl BenchOptions {
     }
 }
 
+/// What `--help` says of the paths.
+fn paths_help() -> String {
+    let paths = PathKind::ALL.map(|path| (path.name(), path.help()));
+    list(
+        "Paths, with commas between them; the same one twice tells how exact the figures are",
+        &paths,
+    )
+}
+
+/// What `--help` says of the workloads.
+fn workloads_help() -> String {
+    let workloads = Workload::ALL.map(|workload| (workload.name(), workload.help()));
+    list("Workloads, with commas between them", &workloads)
+}
+
+/// `title`, and a line for each name with what it means.
+fn list(title: &str, items: &[(&str, &str)]) -> String {
+    let width = items.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let lines: String =
+        items.iter().map(|(name, help)| format!("\n  {name:width$}  {help}")).collect();
+    format!("{title}:\n{lines}")
+}
+
 /// The same without those that were there before.
 fn unique<T: Copy + PartialEq>(list: &[T]) -> Vec<T> {
     let mut unique = Vec::new();
@@ -275,6 +298,28 @@ mod tests {
         assert!(place("split", &[2]).is_err());
         assert!(place("0,2", &[0, 1]).expect_err("not allowed").contains("CPU 2"));
         assert!(place("both", &[0]).is_err());
+    }
+
+    #[test]
+    fn long_help_says_what_each_path_and_workload_is() {
+        let refused = Arguments::try_parse_from(["veth", "bench", "--help"]).expect_err("is help");
+        let help = refused.to_string();
+        let said = |name: &str| help.lines().any(|line| line.trim().starts_with(name));
+        for path in PathKind::ALL {
+            assert!(said(&format!("{} ", path.name())), "{path}: {help}");
+        }
+        for workload in Workload::ALL {
+            assert!(said(&format!("{} ", workload.name())), "{workload}: {help}");
+        }
+    }
+
+    #[test]
+    fn defaults_are_those_that_the_help_tells() {
+        let quick = options(&[]);
+        assert_eq!((quick.rounds, quick.round), (7, Duration::from_millis(150)));
+        let full = options(&["--preset", "full"]);
+        assert_eq!((full.rounds, full.round), (15, Duration::from_millis(500)));
+        assert_eq!((quick.payload_bytes, quick.frame_bytes, quick.flows), (64, 64, 1));
     }
 
     #[test]
