@@ -11,16 +11,13 @@ use crate::{
         ARP, BLUE_MAC, ETHERNET_BYTES, GRE, IPV4, RED_MAC, TCP, UDP, ethernet, ipv4, ipv6, tagged,
         with_destination, with_source, with_version,
     },
-    program::{Gso, Moved, Program, RED_SLOT, station, two_stations},
+    program::{Gso, Kind, Moved, Program, RED_SLOT, station, two_stations},
 };
 
 /// The frames arrive on loopback, which every namespace has, and which is red's port here.
-const RED: Ifindex = Ifindex(1);
+pub(crate) const RED: Ifindex = Ifindex(1);
 /// Need not exist: nothing is sent there in a test run.
-const BLUE: Ifindex = Ifindex(6);
-
-const TC_ACT_UNSPEC: i32 = -1;
-const TC_ACT_REDIRECT: i32 = 7;
+pub(crate) const BLUE: Ifindex = Ifindex(6);
 
 const STRANGER: Mac = Mac([0x02, 0, 0, 0, 0, 0x99]);
 
@@ -35,11 +32,11 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    fn new(name: &'static str, verdict: Verdict, frame: Vec<u8>) -> Self {
+    pub(crate) fn new(name: &'static str, verdict: Verdict, frame: Vec<u8>) -> Self {
         Self { name, frame, gso: Gso::NONE, change: |_| {}, verdict }
     }
 
-    fn over(self, change: fn(&mut Tables)) -> Self {
+    pub(crate) fn over(self, change: fn(&mut Tables)) -> Self {
         Self { change, ..self }
     }
 
@@ -59,8 +56,26 @@ impl Fixture {
         Moved::from([((slot, self.verdict), counter)])
     }
 
-    fn action(&self) -> i32 {
-        if self.verdict.is_fast() { TC_ACT_REDIRECT } else { TC_ACT_UNSPEC }
+    /// Runs the program of that kind on the frame, and looks at everything that it did.
+    #[track_caller]
+    pub(crate) fn check(&self, kind: Kind) {
+        self.check_after(kind, |_| {});
+    }
+
+    /// The same, after `prepare` has done something to the maps.
+    #[track_caller]
+    pub(crate) fn check_after(&self, kind: Kind, prepare: impl FnOnce(&mut Program)) {
+        let Self { name, frame, gso, change, verdict } = self;
+        let mut tables = two_stations(RED, BLUE);
+        change(&mut tables);
+        let mut program = Program::load(kind, &tables);
+        prepare(&mut program);
+        let (result, left) = program.run(frame, *gso, 1).expect(name);
+
+        let name = format!("{}, {name}", kind.name());
+        assert_eq!(program.moved(), self.moved(), "{name}: counters that moved");
+        assert_eq!(result.return_value.cast_signed(), kind.action(*verdict), "{name}: action");
+        assert_eq!(&left, frame, "{name}: the frame stays as it was");
     }
 }
 
@@ -71,6 +86,11 @@ pub(crate) fn known_unicast() -> Vec<u8> {
 
 pub(crate) fn all() -> Vec<Fixture> {
     [redirected(), port(), kind(), source(), destination(), size()].into_iter().flatten().collect()
+}
+
+/// Those that a program of that kind can be run on: an XDP frame has no segments.
+pub(crate) fn of(kind: Kind) -> Vec<Fixture> {
+    all().into_iter().filter(|it| it.gso.size_bytes == 0 || !kind.is_xdp()).collect()
 }
 
 fn redirected() -> Vec<Fixture> {
@@ -216,42 +236,40 @@ fn size() -> Vec<Fixture> {
 #[test]
 #[ignore = "needs root"]
 fn each_frame_gets_its_verdict_and_moves_its_counter_only() {
-    for fixture in all() {
-        let Fixture { name, frame, gso, change, .. } = &fixture;
-        let mut tables = two_stations(RED, BLUE);
-        change(&mut tables);
-        let mut program = Program::load(&tables);
-        let (result, left) = program.run(frame, *gso, 1).expect(name);
-
-        assert_eq!(program.moved(), fixture.moved(), "{name}: counters that moved");
-        assert_eq!(result.return_value.cast_signed(), fixture.action(), "{name}: action");
-        assert_eq!(&left, frame, "{name}: the frame stays as it was");
+    for kind in Kind::ALL {
+        for fixture in of(kind) {
+            fixture.check(kind);
+        }
     }
 }
 
 #[test]
 #[ignore = "needs root"]
 fn counters_add_up_over_frames() {
-    let mut program = Program::load(&two_stations(RED, BLUE));
-    for frame in [known_unicast(), broadcast(), known_unicast()] {
-        program.run(&frame, Gso::NONE, 1).expect("the kernel runs it");
+    for kind in Kind::ALL {
+        let mut program = Program::load(kind, &two_stations(RED, BLUE));
+        for frame in [known_unicast(), broadcast(), known_unicast()] {
+            program.run(&frame, Gso::NONE, 1).expect("the kernel runs it");
+        }
+        let counter = |frames, bytes| Counter { frames, bytes, segments: frames };
+        let wanted = Moved::from([
+            ((RED_SLOT, Verdict::Redirected), counter(2, 128)),
+            ((RED_SLOT, Verdict::Broadcast), counter(1, 42)),
+        ]);
+        assert_eq!(program.moved(), wanted, "{}", kind.name());
     }
-    let counter = |frames, bytes| Counter { frames, bytes, segments: frames };
-    let wanted = Moved::from([
-        ((RED_SLOT, Verdict::Redirected), counter(2, 128)),
-        ((RED_SLOT, Verdict::Broadcast), counter(1, 42)),
-    ]);
-    assert_eq!(program.moved(), wanted);
 }
 
 #[test]
 #[ignore = "needs root"]
 fn kernel_does_not_run_a_runt() {
-    let mut program = Program::load(&two_stations(RED, BLUE));
-    let runt = &ethernet(BLUE_MAC, RED_MAC, IPV4)[..ETHERNET_BYTES - 1];
-    let error = program.run(runt, Gso::NONE, 1).expect_err("a runt");
-    assert_eq!(errno_of(&error), Some(Errno::EINVAL));
-    assert_eq!(program.moved(), Moved::new());
+    for kind in Kind::ALL {
+        let mut program = Program::load(kind, &two_stations(RED, BLUE));
+        let runt = &ethernet(BLUE_MAC, RED_MAC, IPV4)[..ETHERNET_BYTES - 1];
+        let error = program.run(runt, Gso::NONE, 1).expect_err("a runt");
+        assert_eq!(errno_of(&error), Some(Errno::EINVAL), "{}", kind.name());
+        assert_eq!(program.moved(), Moved::new(), "{}", kind.name());
+    }
 }
 
 /// Newer kernels look into the IP header themselves and refuse what ends within it
@@ -260,7 +278,7 @@ fn kernel_does_not_run_a_runt() {
 #[ignore = "needs root"]
 fn kernel_does_not_run_a_truncated_frame_or_the_program_sees_that_it_is() {
     for frame in [ipv4(UDP, 0, 0, 42), ipv6(UDP, 0, 62)] {
-        let mut program = Program::load(&two_stations(RED, BLUE));
+        let mut program = Program::load(Kind::Tc, &two_stations(RED, BLUE));
         let truncated = &frame[..ETHERNET_BYTES + 19];
         let wanted = if let Err(error) = program.run(truncated, Gso::NONE, 1) {
             assert_eq!(errno_of(&error), Some(Errno::EINVAL));

@@ -1,11 +1,11 @@
-//! The program, loaded with maps of its own.
+//! The programs, loaded with maps of their own.
 
 use std::collections::BTreeMap;
 
 use aya::{
     Ebpf,
-    maps::{HashMap, MapData, PerCpuArray},
-    programs::{ProgramError, SchedClassifier, TestRun as _, TestRunOptions, TestRunResult},
+    maps::{HashMap, MapData, PerCpuArray, xdp::DevMap},
+    programs::{ProgramError, SchedClassifier, TestRun as _, TestRunOptions, TestRunResult, Xdp},
 };
 use nix::{
     sys::resource::{RLIM_INFINITY, Resource, setrlimit},
@@ -15,12 +15,63 @@ use veth_common::{
     Counter, FdbEntry, FdbFlags, Ifindex, Lease, MAX_SLOTS, Mac, MacKey, PortCounters, PortEntry,
     PortFlags, PortSlot, Verdict, names,
 };
-use veth_user::{datapath::TC_OBJECT, forwarding::Tables};
+use veth_user::{
+    datapath::{TC_OBJECT, XDP_OBJECT},
+    forwarding::Tables,
+};
 
 use crate::frame::{BLUE_MAC, RED_MAC};
 
 pub(crate) const RED_SLOT: PortSlot = PortSlot(1);
 pub(crate) const BLUE_SLOT: PortSlot = PortSlot(2);
+
+/// A device that the devmap takes, and that every namespace has. Nothing is sent there in a test run.
+const LOOPBACK: u32 = 1;
+
+/// Which of the programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `tc_ingress`.
+    Tc,
+    /// `xdp_ingress`.
+    Xdp,
+    /// `xdp_ingress_linear`.
+    XdpLinear,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::Tc, Self::Xdp, Self::XdpLinear];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Tc => names::TC_INGRESS,
+            Self::Xdp => names::XDP_INGRESS,
+            Self::XdpLinear => names::XDP_INGRESS_LINEAR,
+        }
+    }
+
+    pub(crate) const fn is_xdp(self) -> bool {
+        matches!(self, Self::Xdp | Self::XdpLinear)
+    }
+
+    const fn object(self) -> &'static [u8] {
+        if self.is_xdp() { XDP_OBJECT } else { TC_OBJECT }
+    }
+
+    /// What the program returns for a frame with that verdict.
+    pub(crate) const fn action(self, verdict: Verdict) -> i32 {
+        const TC_ACT_UNSPEC: i32 = -1;
+        const TC_ACT_REDIRECT: i32 = 7;
+        const XDP_PASS: i32 = 2;
+        const XDP_REDIRECT: i32 = 4;
+        match (self.is_xdp(), verdict.is_fast()) {
+            (false, false) => TC_ACT_UNSPEC,
+            (false, true) => TC_ACT_REDIRECT,
+            (true, false) => XDP_PASS,
+            (true, true) => XDP_REDIRECT,
+        }
+    }
+}
 
 /// Ends the test of somebody who is not root.
 #[track_caller]
@@ -55,17 +106,18 @@ pub(crate) fn station(tables: &mut Tables, mac: Mac) -> &mut FdbEntry {
 /// The counters that moved.
 pub(crate) type Moved = BTreeMap<(PortSlot, Verdict), Counter>;
 
-/// The loaded program over maps that hold given tables.
+/// A loaded program over maps that hold given tables.
 pub(crate) struct Program {
+    kind: Kind,
     object: Ebpf,
 }
 
 impl Program {
-    pub(crate) fn load(tables: &Tables) -> Self {
+    pub(crate) fn load(kind: Kind, tables: &Tables) -> Self {
         require_root();
         // Before 5.11 maps count as locked memory.
         let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
-        let mut object = Ebpf::load(TC_OBJECT).expect("the kernel takes the maps");
+        let mut object = Ebpf::load(kind.object()).expect("the kernel takes the maps");
         {
             let map = object.map_mut(names::MAP_PORTS).expect("is in the object");
             let mut ports = HashMap::<&mut MapData, Ifindex, PortEntry>::try_from(map)
@@ -82,9 +134,27 @@ impl Program {
                 fdb.insert(MacKey::of(*mac), entry, 0).expect("has room");
             }
         }
-        let mut program = Self { object };
-        program.classifier().load().expect("the verifier takes the program");
+        let mut program = Self { kind, object };
+        if kind.is_xdp() {
+            for entry in tables.ports.values() {
+                program.set_target(entry.slot, LOOPBACK);
+            }
+            program.xdp().load().expect("the verifier takes the program");
+        } else {
+            program.classifier().load().expect("the verifier takes the program");
+        }
         program
+    }
+
+    /// Empties a slot of the devmap, as the kernel does by itself when the device goes.
+    pub(crate) fn lose_target(&mut self, slot: PortSlot) {
+        self.set_target(slot, 0);
+    }
+
+    fn set_target(&mut self, slot: PortSlot, device: u32) {
+        let map = self.object.map_mut(names::MAP_TARGETS).expect("is in the object");
+        let mut targets = DevMap::<&mut MapData>::try_from(map).expect("is a devmap");
+        targets.set(u32::from(slot.0), device, None, 0).expect("has that slot");
     }
 
     pub(crate) fn classifier(&mut self) -> &mut SchedClassifier {
@@ -93,6 +163,14 @@ impl Program {
             .expect("is in the object")
             .try_into()
             .expect("is a classifier")
+    }
+
+    fn xdp(&mut self) -> &mut Xdp {
+        self.object
+            .program_mut(self.kind.name())
+            .expect("is in the object")
+            .try_into()
+            .expect("is an XDP program")
     }
 
     /// Runs the program on `frame`, as it arrives on loopback. Returns what the kernel says, and
@@ -108,11 +186,16 @@ impl Program {
         let options = TestRunOptions {
             data_in: Some(frame),
             data_out: Some(&mut left),
-            ctx_in: Some(&context),
+            // An XDP program is not told of segments.
+            ctx_in: (!self.kind.is_xdp()).then_some(context.as_slice()),
             repeat,
             ..TestRunOptions::default()
         };
-        let result = self.classifier().test_run(options)?;
+        let result = if self.kind.is_xdp() {
+            self.xdp().test_run(options)?
+        } else {
+            self.classifier().test_run(options)?
+        };
         Ok((result, left))
     }
 

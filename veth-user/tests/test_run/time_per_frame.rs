@@ -10,7 +10,7 @@ use veth_user::forwarding::Tables;
 use crate::{
     fixtures::known_unicast,
     frame::{ARP, BLUE_MAC, RED_MAC, TCP, ethernet, ipv4, with_source},
-    program::{Gso, Program, station, two_stations},
+    program::{Gso, Kind, Program, station, two_stations},
 };
 
 const RUNS: u32 = 1_000_000;
@@ -31,7 +31,7 @@ fn time_per_frame() {
     let tcp_64_kib = Gso { size_bytes: 1448, segments: 45 };
 
     let gso = ipv4(TCP, 0, 3, 3000);
-    for (name, frame, gso, tables, verdict) in [
+    let cases = [
         ("known unicast", &known_unicast(), Gso::NONE, &forever, Verdict::Redirected),
         (
             "known unicast, leases that end",
@@ -43,16 +43,21 @@ fn time_per_frame() {
         ("GSO TCP, 45 segments", &gso, tcp_64_kib, &forever, Verdict::Redirected),
         ("unknown source", &stranger, Gso::NONE, &forever, Verdict::SourceUnknown),
         ("broadcast", &arp, Gso::NONE, &forever, Verdict::Broadcast),
-    ] {
-        measure(name, frame, gso, tables, verdict);
+    ];
+    for kind in Kind::ALL {
+        for (name, frame, gso, tables, verdict) in cases {
+            if gso.size_bytes == 0 || !kind.is_xdp() {
+                measure(kind, name, frame, gso, tables, verdict);
+            }
+        }
     }
 }
 
-fn measure(name: &str, frame: &[u8], gso: Gso, tables: &Tables, verdict: Verdict) {
-    let mut program = Program::load(tables);
+fn measure(kind: Kind, name: &str, frame: &[u8], gso: Gso, tables: &Tables, verdict: Verdict) {
+    let mut program = Program::load(kind, tables);
     let (result, _) = program.run(frame, gso, RUNS).expect("the kernel runs it");
     let moved = program.moved();
     let (_, counter) = moved.iter().find(|((_, it), _)| *it == verdict).expect(name);
     assert_eq!(counter.frames, u64::from(RUNS), "{name}: another frame than the one meant");
-    println!("tc_ingress, {name}: {} ns/frame ({RUNS} runs)", result.duration.as_nanos());
+    println!("{}, {name}: {} ns/frame ({RUNS} runs)", kind.name(), result.duration.as_nanos());
 }

@@ -30,7 +30,7 @@ use veth_user::netlink::{LinkChange, Netlink, VethPair};
 
 use crate::{
     frame::{BLUE_MAC, ETHERNET_BYTES, RED_MAC, TCP, UDP, ipv4, ipv6, tagged},
-    program::{Moved, Program, RED_SLOT, require_root, station, two_stations},
+    program::{Kind, Moved, Program, RED_SLOT, require_root, station, two_stations},
 };
 
 /// Longer than any frame takes; a test that waits so long has failed.
@@ -95,7 +95,7 @@ fn each_frame_on_the_wire_gets_its_verdict_and_moves_its_counter_only() {
     for Fixture { name, frame, seen_bytes, verdict } in fixtures() {
         let mut tables = two_stations(network.red.port, network.blue.port);
         station(&mut tables, BLUE_MAC).mtu_bytes = MTU_BYTES;
-        let mut program = Program::load(&tables);
+        let mut program = Program::load(Kind::Tc, &tables);
         network.attach(&mut program, "red0");
 
         network.red.send(&frame);
@@ -114,7 +114,7 @@ fn each_frame_on_the_wire_gets_its_verdict_and_moves_its_counter_only() {
 #[ignore = "needs root"]
 fn frame_with_the_address_of_another_port_goes_to_the_bridge() {
     let network = Network::new();
-    let mut program = Program::load(&two_stations(network.red.port, network.blue.port));
+    let mut program = Program::load(Kind::Tc, &two_stations(network.red.port, network.blue.port));
     network.attach(&mut program, "blue0");
     network.blue.send(&ipv4(TCP, 0, 0, 64));
 
