@@ -5,7 +5,7 @@ use std::{io::ErrorKind, time::Duration};
 use veth_common::{Counter, Verdict};
 
 use super::{
-    example,
+    example, over_both_fast_paths,
     talk::{self, End, end, exchange_streams, introduce, mac, send_datagrams, silence_ipv6},
     totals::{Totals, protocol_counter},
     wire::{Wire, frame},
@@ -14,15 +14,22 @@ use crate::sandbox::Sandbox;
 
 const FAMILIES: [[&str; 2]; 2] = [["10.77.0.1", "10.77.0.2"], ["fd77::1", "fd77::2"]];
 
+over_both_fast_paths! {
+    ping_of_both_families_is_answered_over_the_fast_path
+    streams_arrive_whole_in_both_directions_at_once
+    datagrams_of_every_size_arrive_whole
+    fragments_take_the_fast_path_one_by_one
+    jumbo_frames_take_the_fast_path_unfragmented
+    receiver_still_checks_the_checksum
+}
+
 fn ends(addresses: [&'static str; 2]) -> [End<'static>; 2] {
     [end("red", addresses[0]), end("blue", addresses[1])]
 }
 
-#[test]
-#[ignore = "needs root"]
-fn ping_of_both_families_is_answered_over_the_fast_path() {
+fn ping_of_both_families_is_answered_over_the_fast_path(datapath: &str) {
     let sandbox = Sandbox::new();
-    sandbox.veth(&["up", example!("pair")]).ok();
+    sandbox.veth(&["up", example!("pair"), "--datapath", datapath]).ok();
     for [_, to] in FAMILIES {
         let before = sandbox.counter("lab", "red", "redirected").0;
         let text = sandbox.sh(&format!("ip netns exec red ping -c 3 -i 0.1 {to}"));
@@ -33,11 +40,9 @@ fn ping_of_both_families_is_answered_over_the_fast_path() {
     sandbox.down("lab");
 }
 
-#[test]
-#[ignore = "needs root"]
-fn streams_arrive_whole_in_both_directions_at_once() {
+fn streams_arrive_whole_in_both_directions_at_once(datapath: &str) {
     let sandbox = Sandbox::new();
-    sandbox.veth(&["up", example!("pair")]).ok();
+    sandbox.veth(&["up", example!("pair"), "--datapath", datapath]).ok();
     for addresses in FAMILIES {
         let before = ["red", "blue"].map(|port| sandbox.counter("lab", port, "redirected").1);
         let [red, blue] = ends(addresses);
@@ -53,11 +58,9 @@ fn streams_arrive_whole_in_both_directions_at_once() {
     sandbox.down("lab");
 }
 
-#[test]
-#[ignore = "needs root"]
-fn datagrams_of_every_size_arrive_whole() {
+fn datagrams_of_every_size_arrive_whole(datapath: &str) {
     let sandbox = Sandbox::new();
-    sandbox.veth(&["up", example!("pair")]).ok();
+    sandbox.veth(&["up", example!("pair"), "--datapath", datapath]).ok();
     for addresses in FAMILIES {
         let [red, blue] = ends(addresses);
         // The largest ones that fit the MTU, and the smallest that become fragments.
@@ -71,11 +74,9 @@ fn datagrams_of_every_size_arrive_whole() {
     sandbox.down("lab");
 }
 
-#[test]
-#[ignore = "needs root"]
-fn fragments_take_the_fast_path_one_by_one() {
+fn fragments_take_the_fast_path_one_by_one(datapath: &str) {
     let sandbox = Sandbox::new();
-    sandbox.veth(&["up", example!("pair")]).ok();
+    sandbox.veth(&["up", example!("pair"), "--datapath", datapath]).ok();
     silence_ipv6(&sandbox, &["red", "blue"]);
     let [red, blue] = ends(FAMILIES[0]);
     introduce(&sandbox, &[red, blue]);
@@ -90,11 +91,9 @@ fn fragments_take_the_fast_path_one_by_one() {
     sandbox.down("lab");
 }
 
-#[test]
-#[ignore = "needs root"]
-fn jumbo_frames_take_the_fast_path_unfragmented() {
+fn jumbo_frames_take_the_fast_path_unfragmented(datapath: &str) {
     let sandbox = Sandbox::new();
-    sandbox.veth(&["up", example!("jumbo")]).ok();
+    sandbox.veth(&["up", example!("jumbo"), "--datapath", datapath]).ok();
     silence_ipv6(&sandbox, &["big1", "big2"]);
     let (one, two) = (end("big1", "10.82.0.1"), end("big2", "10.82.0.2"));
     introduce(&sandbox, &[one, two]);
@@ -109,17 +108,15 @@ fn jumbo_frames_take_the_fast_path_unfragmented() {
     let [last] = Totals::settled(&sandbox, "jumbo", ["big1"]);
     let streamed = last.since(&after);
     assert_eq!(streamed.verdicts.keys().collect::<Vec<_>>(), [&Verdict::Redirected]);
-    assert_eq!(streamed.counted(), streamed.sent);
+    assert_eq!(streamed.counted(), streamed.sent_over(datapath));
 
     sandbox.veth(&["down", "jumbo"]).ok();
     sandbox.assert_empty();
 }
 
-#[test]
-#[ignore = "needs root"]
-fn receiver_still_checks_the_checksum() {
+fn receiver_still_checks_the_checksum(datapath: &str) {
     let sandbox = Sandbox::new();
-    sandbox.veth(&["up", example!("pair")]).ok();
+    sandbox.veth(&["up", example!("pair"), "--datapath", datapath]).ok();
     let [red, blue] = ends(FAMILIES[0]);
     let to = blue.datagrams(&sandbox);
     let port = to.local_addr().expect("is bound").port();

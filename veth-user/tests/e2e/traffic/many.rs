@@ -3,16 +3,16 @@
 use std::{net::UdpSocket, time::Instant};
 
 use super::{
-    example,
+    example, over_both_fast_paths,
     talk::{End, end, exchange_streams},
 };
 use crate::sandbox::Sandbox;
 
-#[test]
-#[ignore = "needs root"]
-fn every_pair_of_a_dual_stack_fabric_is_connected() {
+over_both_fast_paths! { every_pair_of_a_dual_stack_fabric_is_connected }
+
+fn every_pair_of_a_dual_stack_fabric_is_connected(datapath: &str) {
     let sandbox = Sandbox::new();
-    sandbox.veth(&["up", example!("dual-stack")]).ok();
+    sandbox.veth(&["up", example!("dual-stack"), "--datapath", datapath]).ok();
     let names: Vec<String> = (1..=8).map(|number| format!("w{number}")).collect();
     for prefix in ["10.81.0.", "fd81::"] {
         let sockets: Vec<UdpSocket> = names

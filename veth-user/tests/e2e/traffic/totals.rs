@@ -84,6 +84,16 @@ impl Totals {
         self.verdicts.get(&verdict).copied().unwrap_or_default()
     }
 
+    /// What its interface counted as sent, with the bytes as `datapath` has them.
+    pub(crate) fn sent_over(&self, datapath: &str) -> (u64, u64) {
+        with_headers(self.sent, datapath)
+    }
+
+    /// What entered the port's hook, with the bytes as `datapath` has them.
+    pub(crate) fn entered_over(&self, datapath: &str) -> (u64, u64) {
+        with_headers(self.entered, datapath)
+    }
+
     /// Frames and bytes over all verdicts.
     pub(crate) fn counted(&self) -> (u64, u64) {
         let mut sum = Counter::default();
@@ -92,6 +102,14 @@ impl Totals {
         }
         (sum.frames, sum.bytes)
     }
+}
+
+/// A port with an XDP program polls, and then counts what its other end sends without Ethernet
+/// headers, for both ends. Source: `veth_xdp_rcv` in
+/// <https://github.com/torvalds/linux/blob/v6.12/drivers/net/veth.c>.
+fn with_headers((frames, bytes): (u64, u64), datapath: &str) -> (u64, u64) {
+    let header_bytes = if datapath == "xdp" { 14 } else { 0 };
+    (frames, bytes + frames * header_bytes)
 }
 
 /// The verdicts on a port in the output of `stats --json`, the zeros left out.
