@@ -204,6 +204,10 @@ impl Datapath {
         present: Present,
     ) -> Result<Attached, DatapathError> {
         let pin = self.link_pin(port.ifindex);
+        if live_hook(port, present, &pin)?.is_some_and(|present| present.path() != self.path) {
+            // Left by a switch that was not completed, or not begun as far as the pins tell.
+            bpffs::unpin(&pin)?;
+        }
         let attached = match hook {
             Hook::Tcx => attach_tcx(self.program.classifier()?, self.program_id, port, &pin)?,
             Hook::Xdp => attach_xdp(self.program.xdp()?, self.program_id, port, present, &pin)?,

@@ -45,9 +45,10 @@ impl HookPolicy {
     fn choose(self, present: Option<Hook>, new_ports: usize) -> Hook {
         match (self, present) {
             (Self::Only(hook), _) => hook,
-            (Self::Auto { .. }, Some(present)) => present,
-            (Self::Auto { .. }, None) if new_ports > TCX_AT_ONCE => Hook::Clsact,
-            (Self::Auto { best }, None) => best,
+            // One of the other fast path is what a switch left that was not completed.
+            (Self::Auto { best }, Some(present)) if present.path() == best.path() => present,
+            (Self::Auto { .. }, _) if new_ports > TCX_AT_ONCE => Hook::Clsact,
+            (Self::Auto { best }, _) => best,
         }
     }
 
@@ -246,7 +247,8 @@ impl Reconciler {
                 unsure.push((port, slot, present, hook));
             }
         }
-        let new_ports = unsure.iter().filter(|(.., hook)| hook.is_none()).count();
+        let is_new = |hook: Option<Hook>| hook.is_none_or(|hook| hook.path() != path);
+        let new_ports = unsure.iter().filter(|(.., hook)| is_new(*hook)).count();
         for (port, slot, present, hook) in unsure {
             if stop.is_requested() {
                 return Err(SyncError::Interrupted);
@@ -315,5 +317,7 @@ mod tests {
         assert_eq!(auto.choose(None, TCX_AT_ONCE), Hook::Tcx);
         assert_eq!(auto.choose(None, TCX_AT_ONCE + 1), Hook::Clsact);
         assert_eq!(HookPolicy::Auto { best: Hook::Clsact }.choose(None, 1), Hook::Clsact);
+        assert_eq!(auto.choose(Some(Hook::Xdp), 1), Hook::Tcx);
+        assert_eq!(auto.choose(Some(Hook::Xdp), TCX_AT_ONCE + 1), Hook::Clsact);
     }
 }
