@@ -37,6 +37,16 @@ const MANY: &str = r#"
     pool = "10.77.0.0/16"
 "#;
 
+/// What ports are attached by, each twice: `recover` does another thing in every other round.
+const OPTIONS: [[&str; 2]; 6] = [
+    ["--hook", "tcx"],
+    ["--hook", "tcx"],
+    ["--hook", "clsact"],
+    ["--hook", "clsact"],
+    ["--datapath", "xdp"],
+    ["--datapath", "xdp"],
+];
+
 /// Numbers that are the same for the same seed.
 pub(crate) struct Random(u64);
 
@@ -61,7 +71,12 @@ impl Random {
 }
 
 /// Kills `veth ARGS` after a random time, up to `longest`.
-fn kill_somewhere(sandbox: &Sandbox, args: &[&str], random: &mut Random, longest: Duration) {
+pub(crate) fn kill_somewhere(
+    sandbox: &Sandbox,
+    args: &[&str],
+    random: &mut Random,
+    longest: Duration,
+) {
     let delay = random.up_to(longest);
     let veth = sandbox.start(args);
     thread::sleep(delay);
@@ -84,7 +99,7 @@ fn recover(sandbox: &Sandbox, file: &str, round: usize) {
 }
 
 /// How long `veth ARGS` takes when nobody kills it.
-fn time_of(sandbox: &Sandbox, args: &[&str]) -> Duration {
+pub(crate) fn time_of(sandbox: &Sandbox, args: &[&str]) -> Duration {
     let start = Instant::now();
     sandbox.veth(args).ok();
     start.elapsed()
@@ -96,8 +111,8 @@ fn killed_up_leaves_nothing_that_the_next_command_cannot_handle() {
     let sandbox = Sandbox::new();
     let file = sandbox.file("eight.toml", EIGHT);
     let mut random = Random::new();
-    for (round, hook) in (0..16).zip(["tcx", "tcx", "clsact", "clsact"].into_iter().cycle()) {
-        let up = ["up", &file, "--hook", hook];
+    for (round, options) in (0..24).zip(OPTIONS.into_iter().cycle()) {
+        let up = ["up", &file, options[0], options[1]];
         let longest = time_of(&sandbox, &up);
         sandbox.veth(&["down", "lab"]).ok();
         kill_somewhere(&sandbox, &up, &mut random, longest);
@@ -111,10 +126,11 @@ fn killed_down_leaves_nothing_that_the_next_command_cannot_handle() {
     let sandbox = Sandbox::new();
     let file = sandbox.file("eight.toml", EIGHT);
     let mut random = Random::new();
-    for (round, hook) in (0..16).zip(["tcx", "tcx", "clsact", "clsact"].into_iter().cycle()) {
-        sandbox.veth(&["up", &file, "--hook", hook]).ok();
+    for (round, options) in (0..24).zip(OPTIONS.into_iter().cycle()) {
+        let up = ["up", &file, options[0], options[1]];
+        sandbox.veth(&up).ok();
         let longest = time_of(&sandbox, &["down", "lab"]);
-        sandbox.veth(&["up", &file, "--hook", hook]).ok();
+        sandbox.veth(&up).ok();
         kill_somewhere(&sandbox, &["down", "lab"], &mut random, longest);
         recover(&sandbox, &file, round);
     }

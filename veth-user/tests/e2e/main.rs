@@ -11,3 +11,4 @@ mod run;
 mod sandbox;
 mod sync;
 mod traffic;
+mod xdp;

@@ -5,6 +5,7 @@
 mod lab;
 mod settings;
 mod upheaval;
+mod xdp;
 
 use veth_common::{FdbFlags, Mac};
 

@@ -2,6 +2,7 @@
 //! what the bridge alone would have delivered.
 
 mod delivery;
+pub(crate) mod flow;
 mod frames;
 mod many;
 mod stats;

@@ -37,9 +37,20 @@ impl Lab {
         Self::up_with(&[])
     }
 
+    /// The same over one of the fast paths. That it is what the file says, too, so that another `up`
+    /// changes nothing.
+    pub(super) fn over(datapath: &str) -> Self {
+        let text = format!("datapath = \"{datapath}\"\n{TRIO}");
+        Self::up_as(&text, &[])
+    }
+
     pub(super) fn up_with(options: &[&str]) -> Self {
+        Self::up_as(TRIO, options)
+    }
+
+    fn up_as(topology: &str, options: &[&str]) -> Self {
         let sandbox = Sandbox::new();
-        let file = sandbox.file("lab.toml", TRIO);
+        let file = sandbox.file("lab.toml", topology);
         sandbox.veth(&[&["up", &file], options].concat()).ok();
         let agent = Agent::start(&sandbox);
         let maps = Maps::open(&sandbox);

@@ -1,23 +1,13 @@
 //! Agents that are killed, restarted or overrun, fabrics that go while one runs, and a stream
 //! that lives through everything that the bridge would survive.
 
-use std::{
-    io::{Read as _, Write as _},
-    net::{Shutdown, TcpStream},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
-    thread,
-};
-
 use nix::sys::signal::Signal;
 use veth_common::Mac;
 
 use super::lab::{Agent, Lab, blue, green, red};
 use crate::{
     sandbox::{Sandbox, wait_until},
-    traffic::{
-        example,
-        talk::{contents, stream},
-    },
+    traffic::{example, flow::Flow, over_both_fast_paths},
 };
 
 #[test]
@@ -101,49 +91,21 @@ fn agent_for_no_fabric_is_refused() {
     sandbox.assert_empty();
 }
 
-#[test]
-#[ignore = "needs root"]
-fn stream_lives_through_everything_that_the_bridge_survives() {
-    let mut lab = Lab::up();
+over_both_fast_paths! { stream_lives_through_everything_that_the_bridge_survives }
+
+fn stream_lives_through_everything_that_the_bridge_survives(datapath: &str) {
+    let mut lab = Lab::over(datapath);
     lab.expect_fast(red(), blue());
-    let [near, far] = stream(&lab.sandbox, red(), blue());
-    let (done, received) = (AtomicBool::new(false), AtomicU64::new(0));
-    let chunk = contents(7, 64 << 10);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut near: &TcpStream = &near;
-            while !done.load(Ordering::Relaxed) {
-                near.write_all(&chunk).expect("the stream goes on");
-            }
-            near.shutdown(Shutdown::Write).expect("the stream can end");
-        });
-        let reader = scope.spawn(|| {
-            let mut far: &TcpStream = &far;
-            let mut buffer = vec![0; chunk.len()];
-            let mut chunks = 0;
-            while far.read_exact(&mut buffer).is_ok() {
-                assert!(buffer == chunk, "chunk {chunks} is another one");
-                chunks += 1;
-                received.fetch_add(buffer.len() as u64, Ordering::Relaxed);
-            }
-            chunks
-        });
-        // Ends the stream before it passes on a failure: the scope waits for the threads.
-        let end = End(&done);
-        let goes_on = |what: &str| {
-            let before = received.load(Ordering::Relaxed);
-            wait_until(&format!("the stream to go on after: {what}"), || {
-                received.load(Ordering::Relaxed) > before + (1 << 20)
-            });
-        };
-        goes_on("nothing");
-        lab.agent.kill();
-        goes_on("the agent was killed");
-        lab.agent = Agent::start(&lab.sandbox);
-        goes_on("another agent took over");
-        lab.sandbox.veth(&["up", &lab.file]).ok();
-        goes_on("up again");
-        let with_vlans = lab.kernel_has_vlan_filtering();
+    let with_vlans = lab.kernel_has_vlan_filtering();
+    let Lab { sandbox, file, agent, .. } = &mut lab;
+    Flow::during(sandbox, red(), blue(), |flow| {
+        flow.goes_on("nothing");
+        agent.kill();
+        flow.goes_on("the agent was killed");
+        *agent = Agent::start(sandbox);
+        flow.goes_on("another agent took over");
+        sandbox.veth(&["up", file]).ok();
+        flow.goes_on("up again");
         for (what, script) in [
             ("port down and up", "ip link set blue down; ip link set blue up"),
             ("port out and in", "ip link set blue nomaster; ip link set blue master lab"),
@@ -158,25 +120,15 @@ fn stream_lives_through_everything_that_the_bridge_survives() {
             ("another namespace gone", "ip netns del grey"),
         ] {
             if with_vlans || !what.starts_with("VLAN") {
-                lab.sandbox.sh(script);
-                goes_on(what);
+                sandbox.sh(script);
+                flow.goes_on(what);
             }
         }
-        lab.sandbox.veth(&["up", &lab.file, "--hook", "clsact"]).ok();
-        goes_on("another hook");
-        drop(end);
-        assert!(reader.join().expect("no panic") > 0);
+        let options: &[&str] = if datapath == "tc" { &["--hook", "clsact"] } else { &[] };
+        sandbox.veth(&[&["up", file], options].concat()).ok();
+        flow.goes_on("all of it undone");
     });
     lab.expect_fast(red(), blue());
     lab.expect_fast(red(), green());
     lab.down();
-}
-
-/// Says that it is time to end when it goes out of scope.
-struct End<'a>(&'a AtomicBool);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }

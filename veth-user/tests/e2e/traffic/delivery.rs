@@ -8,7 +8,7 @@ use super::{
     example, over_both_fast_paths,
     talk::{self, End, end, exchange_streams, introduce, mac, send_datagrams, silence_ipv6},
     totals::{Totals, protocol_counter},
-    wire::{Wire, frame},
+    wire::{Wire, checksum, frame},
 };
 use crate::sandbox::Sandbox;
 
@@ -159,18 +159,6 @@ fn udp_packet(port: u16, payload: &[u8]) -> Vec<u8> {
     packet[10..12].copy_from_slice(&header);
     packet.extend(udp);
     packet
-}
-
-/// The checksum of IP, UDP and TCP.
-fn checksum(data: &[u8]) -> u16 {
-    let words = data
-        .chunks(2)
-        .map(|word| u32::from(word[0]) << 8 | word.get(1).map_or(0, |byte| u32::from(*byte)));
-    let mut sum: u32 = words.sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !u16::try_from(sum).expect("is folded")
 }
 
 #[test]

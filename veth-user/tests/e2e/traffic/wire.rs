@@ -29,6 +29,9 @@ const OUTGOING: u8 = 4;
 /// An `EtherType` for experiments: no stack answers it.
 pub(crate) const EXPERIMENTAL: u16 = 0x88b5;
 
+/// Room for all frames that come before somebody reads them.
+const RECEIVE_BUFFER_BYTES: usize = 16 << 20;
+
 /// One device, seen from below all protocols.
 pub(crate) struct Wire {
     socket: OwnedFd,
@@ -50,6 +53,7 @@ impl Wire {
             SockProtocol::EthAll,
         )
         .expect("root may open a packet socket");
+        setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES).expect("root may");
         setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::new(1, 0))
             .expect("a socket has a timeout");
         let device = getifaddrs()
@@ -112,6 +116,18 @@ pub(crate) fn ipv4_packet(length: usize) -> Vec<u8> {
         vec![0x45, 0, total[0], total[1], 0, 0, 0, 0, 64, 253, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2];
     packet.resize(length, 0xa5);
     packet
+}
+
+/// The checksum of IP, UDP and TCP.
+pub(crate) fn checksum(data: &[u8]) -> u16 {
+    let words = data
+        .chunks(2)
+        .map(|word| u32::from(word[0]) << 8 | word.get(1).map_or(0, |byte| u32::from(*byte)));
+    let mut sum: u32 = words.sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !u16::try_from(sum).expect("is folded")
 }
 
 /// Keeps this thread, and those that it starts, on one CPU. Frames between namespaces wait in one

@@ -1,0 +1,147 @@
+//! A fabric that is switched from one datapath to another while traffic goes on.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use super::{Hooked, pins, port_status};
+use crate::{
+    lifecycle::{PAIR, conversation::Conversation},
+    sandbox::{Sandbox, wait_until},
+    traffic::{
+        flow::{Ending, Flow},
+        talk::{end, introduce, send_datagrams, silence_ipv6},
+        totals::Totals,
+    },
+};
+
+/// One switch: the arguments of `up`, and what there is then.
+struct Switch {
+    arguments: &'static [&'static str],
+    /// As `status` names it.
+    hook: Option<&'static str>,
+    /// As `ls` lists them.
+    pins: &'static str,
+}
+
+const TC_PINS: &str = "VETH_COUNTERS\nVETH_FDB\nVETH_META\nVETH_PORTS\nports\ntc_ingress\n";
+const XDP_PINS: &str = "VETH_COUNTERS\nVETH_FDB\nVETH_META\nVETH_PORTS\nVETH_PREPARED\n\
+                        VETH_TARGETS\nports\nxdp_ingress\n";
+
+const NONE: Switch = Switch { arguments: &["--datapath", "none"], hook: None, pins: "" };
+const XDP: Switch = Switch { arguments: &["--datapath", "xdp"], hook: Some("xdp"), pins: XDP_PINS };
+const TCX: Switch =
+    Switch { arguments: &["--datapath", "tc", "--hook", "tcx"], hook: Some("tcx"), pins: TC_PINS };
+const CLSACT: Switch = Switch {
+    arguments: &["--datapath", "tc", "--hook", "clsact"],
+    hook: Some("clsact"),
+    pins: TC_PINS,
+};
+
+/// Every way from one to another.
+const ROUND: [Switch; 10] = [XDP, NONE, XDP, TCX, XDP, CLSACT, XDP, CLSACT, NONE, TCX];
+
+impl Switch {
+    #[track_caller]
+    fn make(&self, sandbox: &Sandbox, file: &str) {
+        sandbox.veth(&[&["up", file], self.arguments].concat()).ok();
+    }
+
+    /// Everything that hangs on ports or is pinned is this datapath's, and all of it is there.
+    #[track_caller]
+    fn check(&self, sandbox: &Sandbox) {
+        let Self { arguments, hook, pins: wanted } = self;
+        let hooked = hook.map_or(Hooked::NONE, Hooked::only);
+        for name in ["red", "blue"] {
+            let port = port_status(sandbox, name);
+            assert_eq!(port["hook"].as_str(), *hook, "{arguments:?}: {port}");
+            assert_eq!(port["fast"], hook.is_some(), "{arguments:?}: {port}");
+            assert_eq!(Hooked::of(sandbox, name), hooked, "{arguments:?}: {name}");
+        }
+        let status = sandbox.veth(&["status", "lab", "--json"]).ok().json();
+        assert_eq!(status["datapath"], arguments[1]);
+        assert_eq!(pins(sandbox), *wanted, "{arguments:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn connections_live_through_every_switch() {
+    let sandbox = Sandbox::new();
+    let file = sandbox.file("pair.toml", PAIR);
+    TCX.make(&sandbox, &file);
+    let (red, blue) = (end("red", "10.77.0.1"), end("blue", "10.77.0.2"));
+    let mut idle = Conversation::between(&sandbox, "red", "blue", "10.77.0.2");
+    let mut other_family = Conversation::between(&sandbox, "blue", "red", "fd77::1");
+    idle.go_on();
+    other_family.go_on();
+
+    Flow::during(&sandbox, red, blue, |flow| {
+        for switch in &ROUND {
+            switch.make(&sandbox, &file);
+            flow.goes_on(&format!("{:?}", switch.arguments));
+            idle.go_on();
+            other_family.go_on();
+            sandbox.ping("red", "10.77.0.2");
+            sandbox.ping("blue", "fd77::1");
+            switch.check(&sandbox);
+        }
+    });
+    sandbox.down("lab");
+}
+
+/// Between tc and XDP the counters go on, and no frame is counted by both.
+#[test]
+#[ignore = "needs root"]
+fn each_frame_is_counted_once_whatever_is_switched() {
+    let sandbox = Sandbox::new();
+    // Without IPv6, which is silenced, `up` has nothing to repair.
+    let text = PAIR.replace(", \"fd77::1/64\"", "").replace(", \"fd77::2/64\"", "");
+    let file = sandbox.file("pair.toml", &text);
+    TCX.make(&sandbox, &file);
+    silence_ipv6(&sandbox, &["red", "blue"]);
+    let (red, blue) = (end("red", "10.77.0.1"), end("blue", "10.77.0.2"));
+    introduce(&sandbox, &[red, blue]);
+    let [first] = Totals::settled(&sandbox, "lab", ["red"]);
+
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let talker = scope.spawn(|| {
+            let (from, to) = (red.datagrams(&sandbox), blue.datagrams(&sandbox));
+            let to = to.local_addr().expect("is bound");
+            while !done.load(Ordering::Relaxed) {
+                from.send_to(b"counted once", to).expect("there is a way");
+                thread::sleep(Duration::from_micros(100));
+            }
+        });
+        let ending = Ending(&done);
+        let mut counted = 0;
+        for switch in [XDP, TCX, XDP, CLSACT, XDP, XDP, TCX, CLSACT] {
+            switch.make(&sandbox, &file);
+            wait_until("frames to be counted on", || {
+                let now = sandbox.counter("lab", "red", "redirected").0;
+                assert!(now >= counted, "{:?}: from {counted} back to {now}", switch.arguments);
+                let goes_on = now > counted;
+                counted = now;
+                goes_on
+            });
+        }
+        drop(ending);
+        talker.join().expect("no panic");
+    });
+
+    let [last] = Totals::settled(&sandbox, "lab", ["red"]);
+    let (frames, _) = last.counted();
+    let entered = last.entered.0 - first.entered.0;
+    let counted = frames - first.counted().0;
+    // Some enter in the moments in which the bridge alone forwards.
+    assert!(counted <= entered, "{entered} frames entered, and {counted} were counted");
+
+    // And when nothing is switched, every frame is.
+    send_datagrams(&sandbox, red, blue, 100, 200);
+    let [settled] = Totals::settled(&sandbox, "lab", ["red"]);
+    assert_eq!(settled.since(&last).counted().0, settled.since(&last).entered.0);
+    sandbox.down("lab");
+}
