@@ -53,6 +53,24 @@ pub struct Meta {
     pub release: u32,
     /// Inode of the network namespace of the fabric: pins are the machine's, fabrics are not.
     pub netns_inode: u64,
+    /// Whose bridge it is.
+    pub ownership: Ownership,
+    /// What the user knows that the fast path passes by on an adopted bridge, as bits.
+    pub bypasses: u32,
+    /// Zero. Room for what later releases have to say: they must be able to read this one's.
+    pub reserved: [u32; 6],
 }
 
-const _: () = assert!(size_of::<Meta>() == 16);
+/// Whose a bridge is.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ownership(pub u32);
+
+impl Ownership {
+    /// veth made the bridge, and its entries hold for good.
+    pub const MANAGED: Self = Self(0);
+    /// Somebody else made it, and entries hold for as long as somebody looks after them.
+    pub const ADOPTED: Self = Self(1);
+}
+
+const _: () = assert!(size_of::<Meta>() == 48);

@@ -22,6 +22,8 @@ pub const MAP_COUNTERS: &str = "VETH_COUNTERS";
 /// Those of the FDB entries that have a place of their own there ([`FdbEntry`](crate::FdbEntry) at
 /// [`near_place`](crate::near_place)), `BPF_MAP_TYPE_ARRAY`.
 pub const MAP_NEAR: &str = "VETH_NEAR";
+/// The global that the loader sets where the kernel has `bpf_ktime_get_coarse_ns`.
+pub const GLOBAL_HAS_COARSE_CLOCK: &str = "HAS_COARSE_CLOCK";
 /// Identity of the pinned set ([`Meta`](crate::Meta)), `BPF_MAP_TYPE_ARRAY` with one value.
 pub const MAP_META: &str = "VETH_META";
 

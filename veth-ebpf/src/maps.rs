@@ -39,6 +39,12 @@ static COUNTERS: PerCpuArray<PortCounters> = PerCpuArray::with_max_entries(MAX_S
 #[map(name = "VETH_META")]
 static META: Array<Meta> = Array::with_max_entries(1, 0);
 
+/// Whether `bpf_ktime_get_coarse_ns` is there (5.11): the time of the last tick, without reading a
+/// clock, which is exact enough for leases of seconds. The loader sets it; where it is zero, the
+/// verifier never looks at the call.
+#[unsafe(no_mangle)]
+static HAS_COARSE_CLOCK: u8 = 0;
+
 /// The tables of the kernel.
 pub struct Maps;
 
@@ -66,8 +72,16 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn now_ns(&self) -> u64 {
-        // SAFETY: the helper takes no arguments and cannot fail.
-        unsafe { helpers::bpf_ktime_get_ns() }
+        // SAFETY: a static of this object, which nobody writes after it was loaded. Volatile: the
+        // loader may have given it another value than the compiler sees.
+        let has_coarse_clock = unsafe { (&raw const HAS_COARSE_CLOCK).read_volatile() };
+        if has_coarse_clock == 1 {
+            // SAFETY: the helper takes no arguments and cannot fail.
+            unsafe { helpers::bpf_ktime_get_coarse_ns() }
+        } else {
+            // SAFETY: as above.
+            unsafe { helpers::bpf_ktime_get_ns() }
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use aya::{
 use nix::sys::utsname::uname;
 
 use super::{DatapathError, Hook};
+use crate::forwarding::FastPath;
 
 /// Something that the datapath needs and this kernel has not.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +88,24 @@ pub fn xdp_mtu_limit_bytes() -> Result<Option<u32>, DatapathError> {
             source: Box::new(source),
         })?;
     Ok((!has_frags).then_some(LINEAR_MTU_BYTES))
+}
+
+/// Whether the kernel tells the time of the last tick to programs of `path`.
+///
+/// # Errors
+///
+/// When the probe is refused (`CAP_BPF`).
+pub(super) fn has_coarse_clock(path: FastPath) -> Result<bool, DatapathError> {
+    let program_type = match path {
+        FastPath::Tc => ProgramType::SchedClassifier,
+        FastPath::Xdp => ProgramType::Xdp,
+    };
+    is_helper_supported(program_type, BpfHelper::BPF_FUNC_ktime_get_coarse_ns).map_err(|source| {
+        DatapathError::Program {
+            action: "probe the kernel for bpf_ktime_get_coarse_ns".into(),
+            source: Box::new(source),
+        }
+    })
 }
 
 /// Whether tcx is there: a kernel without it does not know the attach type. The loopback device

@@ -20,6 +20,7 @@ use super::{
         program_of_link,
     },
     bpffs, dir_of,
+    features::has_coarse_clock,
     program::Program,
     release_text,
     tables::read_stations,
@@ -95,6 +96,8 @@ impl Datapath {
         for name in maps_of(path) {
             loader.map_pin_path(name, dir.join(name));
         }
+        let has_coarse_clock = u8::from(has_coarse_clock(path)?);
+        loader.override_global(names::GLOBAL_HAS_COARSE_CLOCK, &has_coarse_clock, true);
         let mut object = loader.load(object_of(path))?;
         let mut take = |name| object.take_map(name).ok_or(DatapathError::Missing(name));
         let (ports, fdb, near) =
@@ -288,7 +291,12 @@ impl Datapath {
             }
             self.program.pin(&self.dir.join(pin_name(self.path)))?;
             self.source = ProgramSource::Adopted;
-            let meta = Meta { abi: ABI_VERSION, release: RELEASE, netns_inode: self.netns_inode };
+            let meta = Meta {
+                abi: ABI_VERSION,
+                release: RELEASE,
+                netns_inode: self.netns_inode,
+                ..Meta::default()
+            };
             self.meta.set(0, meta, 0).map_err(|source| DatapathError::Map {
                 action: "write the identity map".into(),
                 source,

@@ -2,7 +2,7 @@
 
 use nix::errno::Errno;
 use veth_common::{
-    Counter, FdbFlags, Ifindex, Lease, Mac, PortEntry, PortFlags, PortSlot, Verdict,
+    Counter, FdbEntry, FdbFlags, Ifindex, Lease, Mac, PortEntry, PortFlags, PortSlot, Verdict,
 };
 use veth_user::forwarding::Tables;
 
@@ -59,7 +59,9 @@ impl Fixture {
     /// Runs the program of that kind on the frame, and looks at everything that it did.
     #[track_caller]
     pub(crate) fn check(&self, kind: Kind) {
+        // Wherever the stations are found.
         self.check_after(kind, |_| {});
+        self.check_after(kind, Program::empty_near);
     }
 
     /// The same, after `prepare` has done something to the maps.
@@ -239,6 +241,24 @@ fn each_frame_gets_its_verdict_and_moves_its_counter_only() {
     for kind in Kind::ALL {
         for fixture in of(kind) {
             fixture.check(kind);
+        }
+    }
+}
+
+/// What is half written in the near table, or of another release of the entry, is not used.
+#[test]
+#[ignore = "needs root"]
+fn near_entry_that_is_being_written_is_passed_by() {
+    for kind in Kind::ALL {
+        for version in [0, 1, 3] {
+            let tables = two_stations(RED, BLUE);
+            let mut program = Program::load(kind, &tables);
+            // A trap: whoever takes this sends the frame back to where it came from.
+            let trap = FdbEntry { port: RED, version, ..tables.fdb[&BLUE_MAC] };
+            program.set_near(trap.key, trap);
+            program.run(&known_unicast(), Gso::NONE, 1).expect("the kernel runs it");
+            let moved: Vec<_> = program.moved().into_keys().collect();
+            assert_eq!(moved, [(RED_SLOT, Verdict::Redirected)], "{}, {version}", kind.name());
         }
     }
 }

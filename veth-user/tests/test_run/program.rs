@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 
 use aya::{
-    Ebpf,
-    maps::{HashMap, MapData, PerCpuArray, xdp::DevMap},
-    programs::{ProgramError, SchedClassifier, TestRun as _, TestRunOptions, TestRunResult, Xdp},
+    Ebpf, EbpfLoader,
+    maps::{Array, HashMap, MapData, PerCpuArray, xdp::DevMap},
+    programs::{
+        ProgramError, ProgramType, SchedClassifier, TestRun as _, TestRunOptions, TestRunResult,
+        Xdp,
+    },
+    sys::{BpfHelper, is_helper_supported},
 };
 use nix::{
     sys::resource::{RLIM_INFINITY, Resource, setrlimit},
@@ -13,7 +17,7 @@ use nix::{
 };
 use veth_common::{
     Counter, FdbEntry, FdbFlags, Ifindex, Lease, MAX_SLOTS, Mac, MacKey, PortCounters, PortEntry,
-    PortFlags, PortSlot, Verdict, names,
+    PortFlags, PortSlot, Verdict, names, near_place,
 };
 use veth_user::{
     datapath::{TC_OBJECT, XDP_OBJECT},
@@ -52,6 +56,10 @@ impl Kind {
 
     pub(crate) const fn is_xdp(self) -> bool {
         matches!(self, Self::Xdp | Self::XdpLinear)
+    }
+
+    const fn program_type(self) -> ProgramType {
+        if self.is_xdp() { ProgramType::Xdp } else { ProgramType::SchedClassifier }
     }
 
     const fn object(self) -> &'static [u8] {
@@ -98,6 +106,17 @@ pub(crate) fn two_stations(red: Ifindex, blue: Ifindex) -> Tables {
     tables
 }
 
+/// Nothing, as the kernel makes it.
+pub(crate) const VACANT: FdbEntry = FdbEntry {
+    key: MacKey(0),
+    lease: Lease::EXPIRED,
+    port: Ifindex(0),
+    slot: PortSlot::UNKNOWN,
+    flags: FdbFlags(0),
+    mtu_bytes: 0,
+    version: 0,
+};
+
 /// The entry of `mac`, to change it.
 pub(crate) fn station(tables: &mut Tables, mac: Mac) -> &mut FdbEntry {
     tables.fdb.get_mut(&mac).expect("is a station")
@@ -117,7 +136,14 @@ impl Program {
         require_root();
         // Before 5.11 maps count as locked memory.
         let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
-        let mut object = Ebpf::load(kind.object()).expect("the kernel takes the maps");
+        let mut loader = EbpfLoader::new();
+        // As the control plane does where the kernel has it.
+        let has_coarse_clock = u8::from(
+            is_helper_supported(kind.program_type(), BpfHelper::BPF_FUNC_ktime_get_coarse_ns)
+                .expect("root may probe"),
+        );
+        loader.override_global(names::GLOBAL_HAS_COARSE_CLOCK, &has_coarse_clock, true);
+        let mut object = loader.load(kind.object()).expect("the kernel takes the maps");
         {
             let map = object.map_mut(names::MAP_PORTS).expect("is in the object");
             let mut ports = HashMap::<&mut MapData, Ifindex, PortEntry>::try_from(map)
@@ -135,6 +161,9 @@ impl Program {
             }
         }
         let mut program = Self { kind, object };
+        for entry in tables.fdb.values() {
+            program.set_near(entry.key, FdbEntry { version: 2, ..*entry });
+        }
         if kind.is_xdp() {
             for entry in tables.ports.values() {
                 program.set_target(entry.slot, LOOPBACK);
@@ -144,6 +173,25 @@ impl Program {
             program.classifier().load().expect("the verifier takes the program");
         }
         program
+    }
+
+    /// Has the near table say of `key` what `entry` says.
+    pub(crate) fn set_near(&mut self, key: MacKey, entry: FdbEntry) {
+        let map = self.object.map_mut(names::MAP_NEAR).expect("is in the object");
+        let mut near =
+            Array::<&mut MapData, FdbEntry>::try_from(map).expect("is an array of stations");
+        near.set(near_place(key), entry, 0).expect("has that place");
+    }
+
+    /// Has the program find stations in the FDB map only.
+    pub(crate) fn empty_near(&mut self) {
+        for mac in [RED_MAC, BLUE_MAC] {
+            let key = MacKey::of(mac);
+            // As it is where another station has the place.
+            let other = MacKey::of(Mac([0x02, 0xff, 0xff, 0xff, 0xff, 0xff]));
+            let entry = FdbEntry { key: other, version: 2, ..VACANT };
+            self.set_near(key, entry);
+        }
     }
 
     /// Empties a slot of the devmap, as the kernel does by itself when the device goes.
