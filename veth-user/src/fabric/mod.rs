@@ -26,7 +26,9 @@ use crate::{
     netlink::Netlink,
     netns,
     plan::{BridgeState, Conflicts, PortPresence, Step, plan, plan_removal},
-    sync::{HookPolicy, Reconciled, Reconciler, SyncError, our_program, restore_peers},
+    sync::{
+        HookPolicy, Reconciled, Reconciler, SyncError, XdpAttachment, our_program, restore_peers,
+    },
     topology::{FabricName, NetnsName, Topology},
     view::{Link, LinkKind},
 };
@@ -254,7 +256,11 @@ fn detach_locked(fabric: &FabricName) -> Result<(), FabricError> {
     }
     let stations = datapath::pinned_stations(fabric.as_str())?;
     detach_filters(&mut host, fabric, &links)?;
+    let attachments = links.iter().map(|link| XdpAttachment::of(fabric, link));
+    let released = attachments.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
     datapath::remove_links(fabric.as_str())?;
+    // Until then, frames would still lose what their sender leaves to the device.
+    released.iter().try_for_each(|attachment| attachment.await_release(&mut host))?;
     restore_peers(&mut PreparedMap::open(fabric.as_str())?, |_| false)?;
     datapath::remove_dir(&datapath::dir_of(fabric.as_str()))
         .map_err(datapath::DatapathError::from)?;

@@ -23,6 +23,12 @@ pub enum SyncError {
     /// There is no bridge of that name.
     #[error("there is no fabric {0}; `veth status` lists what there is")]
     Absent(String),
+    /// A port still runs the XDP program whose link was let go of.
+    #[error(
+        "port {0} still runs the XDP program: somebody else holds its link (`bpftool link` lists \
+         them); when that is gone, try again"
+    )]
+    Held(String),
     /// Somebody asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -35,7 +41,11 @@ impl SyncError {
             Self::Netlink(error) => error.is_permission(),
             Self::Datapath(error) => error.is_permission(),
             Self::Netns(error) => error.is_permission(),
-            Self::Lock(_) | Self::Replaced(_) | Self::Absent(_) | Self::Interrupted => false,
+            Self::Lock(_)
+            | Self::Replaced(_)
+            | Self::Absent(_)
+            | Self::Held(_)
+            | Self::Interrupted => false,
         }
     }
 

@@ -7,10 +7,12 @@ mod agent;
 mod error;
 mod observe;
 mod reconcile;
+mod release;
 mod xdp;
 
 pub use agent::{Agent, AgentStats};
 pub use error::SyncError;
 pub use observe::observe_bridge;
 pub use reconcile::{HookPolicy, Reconciled, Reconciler, our_program};
+pub use release::XdpAttachment;
 pub use xdp::{observe_xdp, restore_peers};

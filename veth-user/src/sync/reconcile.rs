@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use veth_common::{Ifindex, Mac, PortSlot};
 
 use super::{
-    SyncError, observe_bridge,
+    SyncError, XdpAttachment, observe_bridge,
     xdp::{prepare_peers, restore_peers},
 };
 use crate::{
@@ -155,11 +155,13 @@ impl Reconciler {
             program: self.datapath.source(),
             ..Reconciled::default()
         };
-        self.let_go_of_other(&view)?;
+        let released = self.let_go_of_other(&view)?;
         done.stations = self.hold_stations(&view, &tables)?;
         self.reset_counters(&tables)?;
         done.tables = self.datapath.tables().apply(&tables)?;
         self.attach_ports(&view, stop, &mut done)?;
+        // Those of a switch that was not completed go as late as here.
+        self.await_release(&released)?;
         let hooked = view.ports.iter().filter(|port| is_hookable(port, path));
         let hooked = hooked.map(|port| port.link.ifindex).collect();
         done.detached = self.detach_ports(&hooked)?;
@@ -170,10 +172,21 @@ impl Reconciler {
         Ok(done)
     }
 
-    /// Takes the other fast path off every port, when the fabric had that until now.
-    fn let_go_of_other(&mut self, view: &BridgeView) -> Result<(), SyncError> {
-        if !self.datapath.let_go_of_other()? || self.datapath.path() == FastPath::Tc {
-            return Ok(());
+    /// Takes the other fast path off every port, when the fabric had that until now. Says where
+    /// XDP was that is to go.
+    fn let_go_of_other(&mut self, view: &BridgeView) -> Result<Vec<XdpAttachment>, SyncError> {
+        if self.datapath.path() == FastPath::Tc {
+            let ports = view.ports.iter();
+            let attachments = ports.map(|port| XdpAttachment::of(&self.fabric, &port.link));
+            let released =
+                attachments.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
+            if self.datapath.let_go_of_other()? {
+                self.await_release(&released)?;
+            }
+            return Ok(released);
+        }
+        if !self.datapath.let_go_of_other()? {
+            return Ok(Vec::new());
         }
         for port in &view.ports {
             if our_program(&mut self.host, port.link.ifindex)?.is_some() {
@@ -181,7 +194,11 @@ impl Reconciler {
                 self.host.remove_empty_clsact(port.link.ifindex)?;
             }
         }
-        Ok(())
+        Ok(Vec::new())
+    }
+
+    fn await_release(&mut self, released: &[XdpAttachment]) -> Result<(), SyncError> {
+        released.iter().try_for_each(|attachment| attachment.await_release(&mut self.host))
     }
 
     /// Makes the bridge hold each station on its port, and let go of those that it held for us and
@@ -270,12 +287,14 @@ impl Reconciler {
         let gone: BTreeSet<Ifindex> =
             known.filter(|ifindex| !hooked.contains(ifindex)).copied().collect();
         let mut detached = 0;
+        let mut released = Vec::new();
         for ifindex in gone {
             detached += usize::from(self.attached.remove(&ifindex).is_some());
             // A device that only left the bridge is still there, and so is its filter.
             if let Some(link) = self.host.link_by_index(ifindex)? {
                 let filter = our_program(&mut self.host, ifindex)?;
                 let device = PortDevice { ifindex, name: &link.name };
+                released.extend(XdpAttachment::of(&self.fabric, &link)?);
                 self.datapath.detach(device, filter)?;
                 if filter.is_some() {
                     self.host.remove_empty_clsact(ifindex)?;
@@ -283,6 +302,7 @@ impl Reconciler {
             }
         }
         self.datapath.forget_links_except(|ifindex| hooked.contains(&ifindex))?;
+        self.await_release(&released)?;
         Ok(detached)
     }
 }
