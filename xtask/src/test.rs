@@ -19,6 +19,8 @@ const TEST_PACKAGES: &[(&str, &str, &str)] = &[
         "a second opinion on links, addresses and namespaces, apart from our own netlink code",
     ),
     ("iputils-ping", "ping", "traffic that a user would send"),
+    ("ethtool", "ethtool", "offloads as a user sets them, and a second opinion on them"),
+    ("tcpdump", "tcpdump", "VLAN tags of frames that arrived, which the kernel keeps beside them"),
 ];
 
 #[derive(Debug, clap::Args)]

@@ -107,6 +107,15 @@ fn run_through_clsact_is_the_same() {
 
 #[test]
 #[ignore = "needs root"]
+fn run_through_xdp_is_the_same() {
+    let sandbox = Sandbox::new();
+    let args = ["run", example!("pair"), "--seconds", "1", "--datapath", "xdp"];
+    assert_summary(&sandbox.veth(&args).ok().stdout);
+    sandbox.assert_empty();
+}
+
+#[test]
+#[ignore = "needs root"]
 fn summary_in_json_has_the_figures() {
     let sandbox = Sandbox::new();
     let run = sandbox.veth(&["run", example!("pair"), "--seconds", "2", "--json"]).ok();

@@ -57,11 +57,11 @@ pub(crate) fn port_status(sandbox: &Sandbox, port: &str) -> Value {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hooked {
     /// Programs attached through tcx.
-    tcx: usize,
+    pub(crate) tcx: usize,
     /// Filters of ours on a clsact qdisc.
-    clsact: bool,
+    pub(crate) clsact: bool,
     /// An XDP program.
-    xdp: bool,
+    pub(crate) xdp: bool,
 }
 
 impl Hooked {

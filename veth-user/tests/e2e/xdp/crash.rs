@@ -7,7 +7,7 @@ use super::{Hooked, features, is_prepared, port_status, set_features};
 use crate::{
     kill::{Random, kill_somewhere, time_of},
     lifecycle::PAIR,
-    sandbox::Sandbox,
+    sandbox::{Sandbox, wait_until},
 };
 
 #[test]
@@ -50,9 +50,11 @@ fn works_as(sandbox: &Sandbox, datapath: &str) {
     sandbox.ping("red", "10.77.0.2");
     for port in ["red", "blue"] {
         let status = port_status(sandbox, port);
-        let hooked = Hooked::of(sandbox, port);
-        assert_eq!(hooked.xdp, datapath == "xdp", "{datapath}: {status}");
-        assert_eq!(hooked.tcx == 1 || hooked.clsact, datapath == "tc", "{datapath}: {hooked:?}");
+        assert_eq!(Hooked::of(sandbox, port).xdp, datapath == "xdp", "{datapath}: {status}");
+        wait_until(&format!("{port} to have the hook of {datapath} and no other"), || {
+            let hooked = Hooked::of(sandbox, port);
+            (hooked.tcx == 1 || hooked.clsact) == (datapath == "tc") && hooked.tcx <= 1
+        });
         assert_eq!(status["fast"], datapath != "none", "{datapath}: {status}");
         if datapath == "xdp" {
             assert!(is_prepared(&features(sandbox, port)), "{datapath}: {port}");

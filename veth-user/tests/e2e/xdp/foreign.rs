@@ -8,7 +8,7 @@ use veth_user::datapath::{
 
 use super::{Hooked, features, is_prepared, port_status};
 use crate::{
-    sandbox::Sandbox,
+    sandbox::{Sandbox, wait_until},
     traffic::{
         TRIO,
         talk::{device, end, exchange_streams, introduce, send_datagrams, silence_ipv6},
@@ -91,8 +91,8 @@ fn program_of_others_on_a_port_stays_when_the_fabric_is_switched() {
     let theirs = occupy(&sandbox, None, "blue");
     for datapath in ["xdp", "tc", "xdp", "none"] {
         sandbox.veth(&["up", &file, "--datapath", datapath]).ok();
-        let hooked = Hooked::of(&sandbox, "blue");
-        assert_eq!((hooked.xdp, hooked.tcx), (true, usize::from(datapath == "tc")), "{datapath}");
+        let hooked = Hooked { tcx: usize::from(datapath == "tc"), clsact: false, xdp: true };
+        wait_until(&format!("the hooks of {datapath}"), || Hooked::of(&sandbox, "blue") == hooked);
         sandbox.ping("red", "10.77.0.2");
     }
     assert!(theirs.read().expect("is readable").others > 0, "frames went past their program");

@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use super::{Hooked, pins, port_status};
+use aya::programs::links::{FdLink, PinnedLink};
+
+use super::{Hooked, features, is_prepared, pins, port_status};
 use crate::{
     lifecycle::{PAIR, conversation::Conversation},
     sandbox::{Sandbox, wait_until},
@@ -58,7 +60,10 @@ impl Switch {
             let port = port_status(sandbox, name);
             assert_eq!(port["hook"].as_str(), *hook, "{arguments:?}: {port}");
             assert_eq!(port["fast"], hook.is_some(), "{arguments:?}: {port}");
-            assert_eq!(Hooked::of(sandbox, name), hooked, "{arguments:?}: {name}");
+            // A tcx program does no harm, and is not waited for by veth.
+            wait_until(&format!("{hooked:?} at {name} after {arguments:?}"), || {
+                Hooked::of(sandbox, name) == hooked
+            });
         }
         let status = sandbox.veth(&["status", "lab", "--json"]).ok().json();
         assert_eq!(status["datapath"], arguments[1]);
@@ -90,6 +95,38 @@ fn connections_live_through_every_switch() {
         }
     });
     sandbox.down("lab");
+}
+
+/// The kernel lets go of a program some time after nobody holds it any more. For as long, senders
+/// have to finish their frames.
+#[test]
+#[ignore = "needs root"]
+fn peers_are_put_back_when_the_program_is_gone_and_not_before() {
+    for switch in [&NONE, &TCX] {
+        let sandbox = Sandbox::new();
+        let file = sandbox.file("pair.toml", PAIR);
+        NONE.make(&sandbox, &file);
+        let before = features(&sandbox, "red");
+        XDP.make(&sandbox, &file);
+        let pin = format!("/sys/fs/bpf/veth/lab/ports/{}", sandbox.ifindex("red"));
+        let pin = sandbox.path(&pin);
+        let link: FdLink = PinnedLink::from_pin(&pin).expect("the pin is a link").into();
+
+        let mut up = sandbox.start(&[&["up", &file], switch.arguments].concat());
+        wait_until("the pin to be removed", || !pin.exists());
+        // Time enough to go wrong.
+        thread::sleep(Duration::from_millis(300));
+        assert!(up.is_running(), "the program still runs, and up has ended");
+        assert!(Hooked::of(&sandbox, "red").xdp);
+        assert!(is_prepared(&features(&sandbox, "red")), "frames go on through XDP unfinished");
+        sandbox.ping("red", "10.77.0.2");
+
+        drop(link);
+        up.wait().ok();
+        assert_eq!(features(&sandbox, "red"), before);
+        switch.check(&sandbox);
+        sandbox.down("lab");
+    }
 }
 
 /// Between tc and XDP the counters go on, and no frame is counted by both.
