@@ -1,11 +1,14 @@
 //! Attachments: the program on the ingress of a port, through tcx, a clsact filter or native XDP.
 
-use std::{fmt, io, mem, path::Path};
+use std::{fmt, io, mem, path::Path, thread, time::Duration};
 
 use aya::programs::{
     Link, LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode,
     links::{FdLink, LinkType, PinnedLink},
-    tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact},
+    tc::{
+        NlOptions, SchedClassifierLink, SchedClassifierLinkId, TcAttachOptions, TcError, TcHandle,
+        qdisc_add_clsact,
+    },
     xdp::XdpLink,
 };
 use nix::errno::Errno;
@@ -122,11 +125,9 @@ pub(super) fn attach_tcx(
         })?;
         return Ok(Attached::Replaced);
     }
-    detach_link(pin)?;
+    bpffs::unpin(pin)?;
     let failed = |source| attach_failed("attach", port, Hook::Tcx, source);
-    let order = TcAttachOptions::TcxOrder(LinkOrder::first());
-    let id =
-        program.attach_with_options(port.name, TcAttachType::Ingress, order).map_err(failed)?;
+    let id = attach_when_free(program, port).map_err(failed)?;
     let link: FdLink = program.take_link(id).map_err(failed)?.try_into().map_err(|source| {
         DatapathError::Link { action: format!("take the tcx link of {}", port.name), source }
     })?;
@@ -158,7 +159,7 @@ pub(super) fn attach_xdp(
         drop(program.take_link(id).map_err(failed)?);
         return Ok(Attached::Replaced);
     }
-    detach_link(pin)?;
+    bpffs::unpin(pin)?;
     let id = program.attach_to_if_index(port.ifindex.0, XdpMode::Driver).map_err(failed)?;
     // Without links (before 5.9) aya attaches in the old way, which nothing could keep or find.
     let link: FdLink = program.take_link(id).map_err(failed)?.try_into().map_err(|source| {
@@ -169,6 +170,28 @@ pub(super) fn attach_xdp(
         source,
     })?;
     Ok(Attached::New)
+}
+
+/// Attaches `program` to the tcx hook of `port`, as the first.
+///
+/// A link whose pin was removed keeps its program there until an RCU grace period is over, and the
+/// same program is not taken twice (`EEXIST`). Source: `bpf_free_inode` in
+/// <https://github.com/torvalds/linux/blob/v6.12/kernel/bpf/inode.c>.
+fn attach_when_free(
+    program: &mut SchedClassifier,
+    port: PortDevice<'_>,
+) -> Result<SchedClassifierLinkId, ProgramError> {
+    const PAUSE: Duration = Duration::from_millis(5);
+    const TRIES: u32 = 1000;
+    for _ in 1..TRIES {
+        let first = TcAttachOptions::TcxOrder(LinkOrder::first());
+        match program.attach_with_options(port.name, TcAttachType::Ingress, first) {
+            Err(error) if has_errno(&error, Errno::EEXIST) => thread::sleep(PAUSE),
+            attached => return attached,
+        }
+    }
+    let first = TcAttachOptions::TcxOrder(LinkOrder::first());
+    program.attach_with_options(port.name, TcAttachType::Ingress, first)
 }
 
 /// Attaches `program` as a clsact filter; `present` is the id of the program that our filter on
@@ -220,22 +243,6 @@ pub fn detach_clsact(port: PortDevice<'_>) -> Result<(), DatapathError> {
 fn present_filter(device: &str) -> io::Result<SchedClassifierLink> {
     let NlOptions { priority, handle, classid } = OPTIONS;
     SchedClassifierLink::attached(device, TcAttachType::Ingress, priority, handle, classid)
-}
-
-/// Detaches the link pinned at `pin`, and removes the pin. Missing is fine.
-///
-/// When the last hold on a link is its pin, the kernel detaches it some time after the pin went, and
-/// attaching the same program anew may come too early (`EEXIST`, `EBUSY`). When it is a descriptor,
-/// closing that detaches it at once. Source: `bpf_link_put`, `bpf_link_release` in
-/// <https://github.com/torvalds/linux/blob/v6.12/kernel/bpf/syscall.c>.
-pub(super) fn detach_link(pin: &Path) -> Result<(), DatapathError> {
-    if !pin.exists() {
-        return Ok(());
-    }
-    let link = PinnedLink::from_pin(pin);
-    bpffs::unpin(pin)?;
-    drop(link);
-    Ok(())
 }
 
 /// Id of the program of the link pinned at `pin`, whatever it is attached to.

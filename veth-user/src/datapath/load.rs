@@ -15,10 +15,7 @@ use veth_common::{ABI_VERSION, Ifindex, Mac, Meta, names};
 use super::{
     Attached, CounterMap, DatapathError, Hook, PortDevice, PreparedMap, Present, RELEASE,
     TC_OBJECT, TableMaps, XDP_OBJECT,
-    attach::{
-        attach_clsact, attach_tcx, attach_xdp, detach_clsact, detach_link, live_hook,
-        program_of_link,
-    },
+    attach::{attach_clsact, attach_tcx, attach_xdp, detach_clsact, live_hook, program_of_link},
     bpffs, dir_of,
     features::has_coarse_clock,
     program::Program,
@@ -217,7 +214,7 @@ impl Datapath {
             Hook::Clsact => {
                 let program = self.program.classifier()?;
                 let attached = attach_clsact(program, self.program_id, port, present.filter)?;
-                detach_link(&pin)?;
+                bpffs::unpin(&pin)?;
                 return Ok(attached);
             }
         };
@@ -252,7 +249,7 @@ impl Datapath {
         port: PortDevice<'_>,
         filter: Option<u32>,
     ) -> Result<(), DatapathError> {
-        detach_link(&self.link_pin(port.ifindex))?;
+        bpffs::unpin(&self.link_pin(port.ifindex))?;
         if filter.is_some() { detach_clsact(port) } else { Ok(()) }
     }
 
@@ -268,7 +265,7 @@ impl Datapath {
         let mut forgotten = Vec::new();
         for (ifindex, path) in pinned_links(&self.dir)? {
             if !keep(ifindex) {
-                detach_link(&path)?;
+                bpffs::unpin(&path)?;
                 forgotten.push(ifindex);
             }
         }
@@ -439,11 +436,7 @@ pub fn linked_program(fabric: &str, ifindex: Ifindex) -> Result<Option<u32>, Dat
 ///
 /// When a pin is there and cannot be removed.
 pub fn remove_links(fabric: &str) -> Result<(), DatapathError> {
-    let dir = dir_of(fabric);
-    for (_, pin) in pinned_links(&dir)? {
-        detach_link(&pin)?;
-    }
-    Ok(bpffs::remove_dir(&dir.join(LINKS))?)
+    Ok(bpffs::remove_dir(&dir_of(fabric).join(LINKS))?)
 }
 
 /// Whether a link for the port with that index is pinned in `fabric`.
