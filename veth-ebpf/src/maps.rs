@@ -86,8 +86,15 @@ impl Tables for Maps {
 }
 
 /// The station at `key`, if it is in its place of the near table and nobody writes there.
+///
+/// The CPU must not read the version again before it has read the entry. x86 reads in order; a CPU
+/// that need not, would have to be told with a barrier, which programs have none of. There, every
+/// station is looked up in the FDB map.
 #[inline(always)]
 fn near_station(key: MacKey) -> Option<FdbEntry> {
+    if !cfg!(bpf_target_arch = "x86_64") {
+        return None;
+    }
     let near = NEAR.get_ptr(near_place(key))?;
     // SAFETY: the pointer is a value of the array, which lives as long as the program.
     let version = unsafe { &raw const (*near).version };

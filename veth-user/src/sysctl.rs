@@ -2,10 +2,30 @@
 
 use std::{fs, io};
 
+const BRIDGE_NETFILTER: [&str; 3] =
+    ["bridge-nf-call-iptables", "bridge-nf-call-ip6tables", "bridge-nf-call-arptables"];
+
+/// Turns those settings of `br_netfilter` on that are in `on`, and the others off, in the calling
+/// thread's network namespace. A new namespace has them on, whatever others have.
+///
+/// # Errors
+///
+/// Which setting cannot be changed, and why. Where the module is not loaded there is nothing to do.
+pub fn set_bridge_netfilter(on: &[&str]) -> Result<(), (&'static str, io::Error)> {
+    for name in BRIDGE_NETFILTER {
+        let value = if on.contains(&name) { "1" } else { "0" };
+        match fs::write(format!("/proc/sys/net/bridge/{name}"), value) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            result => result.map_err(|error| (name, error))?,
+        }
+    }
+    Ok(())
+}
+
 /// The settings of `br_netfilter` that are on: the bridge then hands frames to iptables, ip6tables
 /// or arptables, which frames on the fast path do not meet.
 pub fn bridge_netfilter() -> Vec<&'static str> {
-    ["bridge-nf-call-iptables", "bridge-nf-call-ip6tables", "bridge-nf-call-arptables"]
+    BRIDGE_NETFILTER
         .into_iter()
         .filter(|name| {
             // Not there when the module is not loaded.

@@ -19,9 +19,22 @@ use crate::{
     traffic::load::{self, Edge},
 };
 
-/// How long frames may be on their way when the generator is done.
-const SETTLE: Duration = Duration::from_millis(2);
+/// How long to wait between two looks at a sink, for frames that are on their way yet.
+const SETTLE: Duration = Duration::from_millis(1);
 const WARM_UP_FRAMES: u32 = 1 << 12;
+
+/// What `sink` has counted when nothing more arrives.
+fn settled(sink: &Sink) -> Result<Sunk, BenchError> {
+    let mut before = sink.read()?;
+    loop {
+        thread::sleep(SETTLE);
+        let after = sink.read()?;
+        if after.frames == before.frames {
+            return Ok(after);
+        }
+        before = after;
+    }
+}
 
 /// The generator, loaded when it is needed first.
 #[derive(Default)]
@@ -72,8 +85,7 @@ impl FrameLab {
             let mut send = |frames| generator.send(path.client.ifindex, &template, frames);
             // Some first: code and tables are then where they will be.
             send(WARM_UP_FRAMES)?;
-            thread::sleep(SETTLE);
-            let before = sink.read()?;
+            let before = settled(&sink)?;
             window.note(Edge::Begin);
             let begin = Instant::now();
             let mut frames = 0;
@@ -92,8 +104,7 @@ impl FrameLab {
             Err(BenchError::Datapath(error)) if error.is_interrupted() => return Ok(None),
             sent => sent?,
         };
-        thread::sleep(SETTLE);
-        let after = sink.read()?;
+        let after = settled(&sink)?;
         let operations = after.frames - before.frames;
         if operations == 0 {
             return Err(BenchError::NothingArrived(frames));

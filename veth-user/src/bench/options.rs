@@ -33,6 +33,8 @@ pub struct Options {
     pub ipv6: bool,
     /// Numbers of ports to repeat some of it with.
     pub ports: Vec<u32>,
+    /// The settings of `br_netfilter` that bridges have on.
+    pub bridge_netfilter: Vec<&'static str>,
 }
 
 /// On which CPUs the two ends run, counted from 0.
@@ -96,6 +98,7 @@ impl Options {
             batch_frames: 1 << 18,
             ipv6: false,
             ports: Vec::new(),
+            bridge_netfilter: Vec::new(),
         }
     }
 
@@ -124,6 +127,7 @@ impl Options {
             flows: self.flows,
             batch_frames: self.batch_frames,
             ipv6: self.ipv6,
+            bridge_netfilter: !self.bridge_netfilter.is_empty(),
         }
     }
 }

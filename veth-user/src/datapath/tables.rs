@@ -4,6 +4,8 @@ use std::{
     collections::{self, BTreeMap},
     hash::Hash,
     ops::AddAssign,
+    thread,
+    time::Duration,
 };
 
 use aya::{
@@ -18,6 +20,9 @@ use veth_common::{FdbEntry, FdbFlags, Ifindex, Mac, MacKey, PortEntry, PortFlags
 
 use super::{DatapathError, near::Near};
 use crate::forwarding::Tables;
+
+/// Longer than any program runs: they run to their end in softirq, within microseconds.
+const READERS: Duration = Duration::from_millis(2);
 
 /// How many entries an update touched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -105,8 +110,12 @@ impl TableMaps {
             // another port's by now.
             for (key, entry) in self.fdb.read()? {
                 if fdb.get(&key).is_some_and(|wanted| wanted.slot != entry.slot) {
-                    self.fdb.remove(&key)?;
+                    changes.removed += usize::from(self.fdb.remove(&key)?);
                 }
+            }
+            if changes.removed > 0 {
+                // A program that read an entry just before it went, is done with it by then.
+                thread::sleep(READERS);
             }
             targets.apply(tables)?;
         }

@@ -83,6 +83,7 @@ pub fn up(
     // Before anything is made: a datapath that this kernel cannot have is no reason to start.
     let hook = topology.datapath().fast_path().map(|path| hook_policy(path, hook)).transpose()?;
     let had_datapath = has_datapath(fabric)?;
+    let former = datapath::pinned_path(fabric.as_str()).filter(|_| had_datapath);
 
     let mut executor = Executor::new(&mut host, fabric, &observed, &links);
     executor.run(&plan.build, control)?;
@@ -98,9 +99,14 @@ pub fn up(
         Ok(attached) => attached,
         Err(cause) => {
             let mut undone = executor.undo(&plan.build);
-            if !had_datapath {
-                undone.extend(detach_locked(fabric).err());
-            }
+            undone.extend(match former {
+                None if !had_datapath => detach_locked(fabric).err(),
+                // Somewhere between the two: the former may be on no port any more.
+                Some(former) if topology.datapath().fast_path() != Some(former) => {
+                    switch_back(fabric, former).err()
+                }
+                _ => None,
+            });
             return Err(cause.after_undo(undone));
         }
     };
@@ -114,6 +120,12 @@ pub fn up(
         done.detached += reconciler.reconcile(control.stop)?.detached;
     }
     Ok(Raised { steps, datapath: Some(done), lost_datapath: false })
+}
+
+/// Brings `fabric` back to the fast path that it had. The wish to stop is why; it must not stop this.
+fn switch_back(fabric: &FabricName, former: FastPath) -> Result<(), FabricError> {
+    Reconciler::start(fabric, hook_policy(former, None)?)?.reconcile(&Stop::new())?;
+    Ok(())
 }
 
 fn names_of(topology: &Topology) -> Vec<NetnsName> {

@@ -95,6 +95,9 @@ pub struct Settings {
     pub batch_frames: u32,
     /// Over IPv6 instead of IPv4.
     pub ipv6: bool,
+    /// Whether the bridges of the run asked netfilter about each frame (`br_netfilter`).
+    #[serde(default)]
+    pub bridge_netfilter: bool,
 }
 
 /// Something that could not be measured.

@@ -44,6 +44,7 @@ pub(super) fn results(cells: Vec<Cell>) -> Results {
             flows: 1,
             batch_frames: 64,
             ipv6: false,
+            bridge_netfilter: false,
         },
         unavailable: Vec::new(),
         cells,

@@ -67,7 +67,15 @@ pub fn restore_peers(
             && let Named::Namespace(netns) = Netns::look_up(name)?
         {
             let (on, off) = (Offloads::from_bits(turned_off), Offloads::from_bits(turned_on));
-            match netns.run(|| Ethtool::open()?.set_offloads(peer, on, off))? {
+            let restore = || -> Result<(), NetlinkError> {
+                let link = Netlink::open()?.link_by_index(peer)?;
+                // The kernel gives numbers out again, those of namespaces too: what is there now may
+                // be the peer of another port, which is as that one needs it.
+                let is_of_port =
+                    link.and_then(|link| link.peer).is_some_and(|back| back.ifindex == port);
+                if is_of_port { Ethtool::open()?.set_offloads(peer, on, off) } else { Ok(()) }
+            };
+            match netns.run(restore)? {
                 Err(error) if !error.is_not_found() => return Err(error.into()),
                 _ => {}
             }

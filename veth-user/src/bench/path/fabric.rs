@@ -12,6 +12,7 @@ use crate::{
     netlink::Netlink,
     results::PathKind,
     stop::Stop,
+    sysctl,
     topology::Topology,
 };
 
@@ -22,6 +23,7 @@ pub(super) fn build(
     site: Site,
     kind: PathKind,
     ports: Option<u32>,
+    bridge_netfilter: &[&str],
     stop: &Stop,
 ) -> Result<BuiltPath, BenchError> {
     let name = format!("p{}", site.index);
@@ -29,6 +31,8 @@ pub(super) fn build(
         .parse()
         .expect("names and addresses are made to fit, and ports are at most 1000");
     let hub = Site::make_netns(&format!("{name}h"))?;
+    hub.run(|| sysctl::set_bridge_netfilter(bridge_netfilter))?
+        .map_err(|(name, source)| BenchError::Setting { name: name.to_owned(), source })?;
     hub.run(|| {
         let mut control = Control { stop, progress: &mut |_, _, _| {}, waiting: &mut || {} };
         fabric::up(&topology, None, &mut control)

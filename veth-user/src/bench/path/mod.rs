@@ -144,7 +144,9 @@ pub(super) fn build(
         | PathKind::Redirect
         | PathKind::Tc
         | PathKind::Xdp
-        | PathKind::Delayed(_) => fabric::build(site, path.kind, ports, stop)?,
+        | PathKind::Delayed(_) => {
+            fabric::build(site, path.kind, ports, &options.bridge_netfilter, stop)?
+        }
     };
     built.path = path;
     built.ports = ports;

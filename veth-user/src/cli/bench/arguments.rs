@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::{
     bench::{Options, Placement, Preset},
     results::{PathKind, Workload},
+    sysctl,
 };
 
 /// Options of `bench`.
@@ -49,6 +50,9 @@ pub struct BenchOptions {
     /// IPv6 instead of IPv4.
     #[arg(long)]
     pub ipv6: bool,
+    /// Have bridges not ask netfilter about frames (`br_netfilter`), as they do where this machine's do.
+    #[arg(long)]
+    pub no_bridge_netfilter: bool,
     /// Also measure `udp_rr` and frames on fabrics of so many ports, with commas between them.
     #[arg(
         long,
@@ -209,6 +213,10 @@ impl BenchOptions {
         options.frame_bytes = self.frame.unwrap_or(options.frame_bytes);
         options.flows = self.flows.unwrap_or(options.flows);
         options.ipv6 = self.ipv6;
+        if !self.no_bridge_netfilter {
+            // As the bridges of this machine are.
+            options.bridge_netfilter = sysctl::bridge_netfilter();
+        }
         options.ports = unique(&self.ports);
         options
     }

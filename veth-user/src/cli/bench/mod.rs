@@ -63,13 +63,15 @@ pub(super) fn run(session: &Session, arguments: &BenchOptions) -> Result<()> {
         // Found out now, not after a quarter of an hour.
         store::check_writable(page)?;
     }
-    let results = measure(session, &options, &save)?;
+    let (results, saved) = measure(session, &options, &save)?;
     let form = Form::of(arguments.csv, arguments.markdown, session.json);
     show(&results, form, arguments.html.as_deref())?;
-    if results.cells.iter().all(|cell| cell.rounds.is_empty()) {
-        complain("nothing was measured");
-    } else {
+    // What could not be saved has at least been shown.
+    saved?;
+    if has_rounds(&results) {
         say(&format!("results are in {}", save.display()));
+    } else {
+        complain("nothing was measured, and nothing saved");
     }
     if session.stop.is_requested() {
         return Err(Interrupted.into());
@@ -83,8 +85,13 @@ pub(super) fn run(session: &Session, arguments: &BenchOptions) -> Result<()> {
     }
 }
 
-/// Runs the benchmark beside this thread, which shows how far it is and saves each round.
-fn measure(session: &Session, options: &Options, save: &Path) -> Result<Results> {
+fn has_rounds(results: &Results) -> bool {
+    results.cells.iter().any(|cell| !cell.rounds.is_empty())
+}
+
+/// Runs the benchmark beside this thread, which shows how far it is and saves each round. Says
+/// beside the results whether they are saved.
+fn measure(session: &Session, options: &Options, save: &Path) -> Result<(Results, Result<()>)> {
     let (events, heard) = mpsc::channel();
     let mut progress = Progress::new();
     thread::scope(|scope| {
@@ -108,10 +115,11 @@ fn measure(session: &Session, options: &Options, save: &Path) -> Result<Results>
         }
         progress.finish();
         let results = benchmark.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        saved?;
-        // What was measured since the last round was over.
-        store::save(save, &results)?;
-        Ok(results)
+        // What was measured since the last round was over. Nothing takes nobody's place.
+        if saved.is_ok() && has_rounds(&results) {
+            saved = store::save(save, &results);
+        }
+        Ok((results, saved))
     })
 }
 

@@ -38,16 +38,28 @@ fn state_dir() -> PathBuf {
     base.join("veth")
 }
 
+/// The file that `path` leads to. Only files are written: in place of a device or a pipe there would
+/// be a file afterwards.
+fn target_of(path: &Path) -> Result<PathBuf> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {
+            bail!("write to {}: it is a directory", path.display())
+        }
+        Ok(metadata) if !metadata.is_file() => {
+            bail!("write to {}: it is not an ordinary file", path.display())
+        }
+        // A link stays one.
+        Ok(_) => fs::canonicalize(path).with_context(|| format!("write to {}", path.display())),
+        Err(_) => Ok(path.to_owned()),
+    }
+}
+
 /// Makes sure that `path` can be written to, before there is something to lose.
 pub(super) fn check_writable(path: &Path) -> Result<()> {
-    let unfinished = unfinished(path);
+    let unfinished = unfinished(&target_of(path)?);
     fs::File::create(&unfinished)
         .and_then(|_| fs::remove_file(&unfinished))
-        .with_context(|| format!("write to {}", path.display()))?;
-    if path.is_dir() {
-        bail!("write to {}: it is a directory", path.display());
-    }
-    Ok(())
+        .with_context(|| format!("write to {}", path.display()))
 }
 
 /// Saves `results` in `path`: whoever reads that file at any time finds whole results.
@@ -58,10 +70,14 @@ pub(super) fn save(path: &Path, results: &Results) -> Result<()> {
 
 /// Writes `text` to `path`, in place of what was there.
 pub(super) fn write(path: &Path, text: &str) -> Result<()> {
-    let unfinished = unfinished(path);
-    fs::write(&unfinished, text)
-        .and_then(|()| fs::rename(&unfinished, path))
-        .with_context(|| format!("write {}", path.display()))
+    let target = target_of(path)?;
+    let unfinished = unfinished(&target);
+    let written = fs::write(&unfinished, text).and_then(|()| fs::rename(&unfinished, &target));
+    if written.is_err() {
+        // Half of it is of no use. Why it is only half, is what has to be told.
+        let _ = fs::remove_file(&unfinished);
+    }
+    written.with_context(|| format!("write {}", path.display()))
 }
 
 fn unfinished(path: &Path) -> PathBuf {

@@ -58,7 +58,8 @@ impl Differences {
             clock,
             governor,
             mitigations,
-            bridge_netfilter,
+            // What the run had is among its settings.
+            bridge_netfilter: _,
         } = before;
         self.add("kernel", kernel, &after.kernel);
         self.add("CPU model", cpu, &after.cpu);
@@ -67,7 +68,6 @@ impl Differences {
         self.add("clock source", known(clock.as_ref()), known(after.clock.as_ref()));
         self.add("frequency governor", known(governor.as_ref()), known(after.governor.as_ref()));
         self.mitigations(mitigations, &after.mitigations);
-        self.add("bridge netfilter", on(*bridge_netfilter), on(after.bridge_netfilter));
     }
 
     fn settings(&mut self, before: &Settings, after: &Settings) {
@@ -84,6 +84,7 @@ impl Differences {
             flows,
             batch_frames,
             ipv6,
+            bridge_netfilter,
         } = before;
         self.add("ms of each round", round_ms, &after.round_ms);
         self.add("ms of warm-up", warmup_ms, &after.warmup_ms);
@@ -95,6 +96,7 @@ impl Differences {
         self.add("flows", flows, &after.flows);
         self.add("frames of a batch", batch_frames, &after.batch_frames);
         self.add("IPv6", on(*ipv6), on(after.ipv6));
+        self.add("bridge netfilter", on(*bridge_netfilter), on(after.bridge_netfilter));
     }
 
     /// Only those whose state is not the same: the whole list would fill the screen.
@@ -149,7 +151,7 @@ mod tests {
         let mut after = before.clone();
         after.machine.kernel = "6.1.0".into();
         after.machine.governor = Some("powersave".into());
-        after.machine.bridge_netfilter = true;
+        after.settings.bridge_netfilter = true;
         after.settings.round_ms = 1000;
         after.settings.server_cpu = 2;
         after.settings.ipv6 = true;
@@ -160,10 +162,10 @@ mod tests {
             [
                 "not like for like: kernel 6.12.30 before, 6.1.0 after",
                 "not like for like: frequency governor unknown before, powersave after",
-                "not like for like: bridge netfilter off before, on after",
                 "not like for like: ms of each round 500 before, 1000 after",
                 "not like for like: server's CPU 1 before, 2 after",
                 "not like for like: IPv6 off before, on after",
+                "not like for like: bridge netfilter off before, on after",
                 "the run after ended early: it has fewer rounds than asked",
             ]
         );

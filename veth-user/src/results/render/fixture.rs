@@ -138,6 +138,7 @@ impl Run {
             flows: 16,
             batch_frames: 64,
             ipv6: false,
+            bridge_netfilter: false,
         };
         let results = Results {
             format: FORMAT,

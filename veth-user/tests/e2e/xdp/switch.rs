@@ -28,7 +28,8 @@ struct Switch {
     pins: &'static str,
 }
 
-const TC_PINS: &str = "VETH_COUNTERS\nVETH_FDB\nVETH_META\nVETH_NEAR\nVETH_PORTS\nports\ntc_ingress\n";
+const TC_PINS: &str =
+    "VETH_COUNTERS\nVETH_FDB\nVETH_META\nVETH_NEAR\nVETH_PORTS\nports\ntc_ingress\n";
 const XDP_PINS: &str = "VETH_COUNTERS\nVETH_FDB\nVETH_META\nVETH_NEAR\nVETH_PORTS\nVETH_PREPARED\n\
                         VETH_TARGETS\nports\nxdp_ingress\n";
 
