@@ -7,6 +7,7 @@ use std::{
 };
 
 use aya::programs::links::{FdLink, PinnedLink};
+use nix::sys::signal::Signal;
 
 use super::{Hooked, features, is_prepared, pins, port_status};
 use crate::{
@@ -95,6 +96,63 @@ fn connections_live_through_every_switch() {
             switch.check(&sandbox);
         }
     });
+    sandbox.down("lab");
+}
+
+/// The kernel gives the numbers of a namespace and of a device out again: the record of what was changed
+/// at the old peer may name the new one.
+#[test]
+#[ignore = "needs root"]
+fn namespace_that_comes_back_is_prepared_like_the_first() {
+    let sandbox = Sandbox::new();
+    let file = sandbox.file("pair.toml", PAIR);
+    for _ in 0..3 {
+        XDP.make(&sandbox, &file);
+        assert!(is_prepared(&features(&sandbox, "blue")));
+        sandbox.ping("red", "10.77.0.2");
+        XDP.check(&sandbox);
+        sandbox.sh("ip netns del blue");
+        wait_until("the port to go with its namespace", || {
+            sandbox.sh("ip -o link show dev blue 2>/dev/null || true").is_empty()
+        });
+    }
+    sandbox.down("lab");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn switch_that_is_interrupted_goes_back() {
+    const PORTS: usize = 100;
+    let text = format!(
+        "name = \"lab\"\n[[netns]]\nname = \"w{{n}}\"\ncount = {PORTS}\npool = \"10.80.0.0/16\"\n"
+    );
+    let sandbox = Sandbox::new();
+    let file = sandbox.file("many.toml", &text);
+    sandbox.veth(&["up", &file]).ok();
+    let before = features(&sandbox, "w1");
+    let mut was_interrupted = false;
+    for delay_ms in [20, 60, 100, 140, 180, 220] {
+        let up = sandbox.start(&["up", &file, "--datapath", "xdp"]);
+        wait_until("it to listen for signals", || up.catches(Signal::SIGINT));
+        thread::sleep(Duration::from_millis(delay_ms));
+        up.signal(Signal::SIGINT);
+        let ended = up.wait();
+        if ended.code == 0 {
+            // It was quicker.
+            sandbox.veth(&["up", &file]).ok();
+            continue;
+        }
+        was_interrupted = true;
+        let ended = ended.fails(130, "what had been done was taken back");
+        let status = sandbox.veth(&["status", "lab", "--json"]).ok().json();
+        assert_eq!(status["datapath"], "tc", "{}", ended.stderr);
+        let ports = status["ports"].as_array().expect("is a list");
+        assert_eq!(ports.iter().filter(|port| port["fast"] == true).count(), PORTS);
+        assert_eq!(features(&sandbox, "w1"), before);
+        assert_eq!(features(&sandbox, &format!("w{PORTS}")), before);
+        sandbox.ping("w1", "10.80.0.2");
+    }
+    assert!(was_interrupted, "every switch was over before it could be interrupted");
     sandbox.down("lab");
 }
 
