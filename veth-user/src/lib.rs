@@ -5,16 +5,19 @@
 //! | layer | modules | what they do |
 //! |---|---|---|
 //! | 4 | [`cli`] | talk to people |
-//! | 3 | [`bench`], [`fabric`], [`sync`], [`traffic`] | orchestrate |
-//! | 2 | [`netns`], [`netlink`], [`datapath`], [`privilege`], [`lock`], [`sysctl`], [`machine`] | talk to the kernel |
-//! | 1 | [`topology`], [`view`], [`plan`], [`forwarding`], [`counters`], [`report`], [`results`], [`statistics`] | decide, without I/O |
+//! | 3 | [`bench`], [`census`], [`fabric`], [`sync`], [`traffic`] | orchestrate |
+//! | 2 | [`netns`], [`netlink`], [`datapath`], [`privilege`], [`lock`], [`sysctl`], [`machine`], [`containers`] | talk to the kernel |
+//! | 1 | [`topology`], [`view`], [`plan`], [`forwarding`], [`counters`], [`report`], [`results`], [`statistics`], [`inventory`] | decide, without I/O |
 
 pub mod bench;
+pub mod census;
 pub mod cli;
+pub mod containers;
 pub mod counters;
 pub mod datapath;
 pub mod fabric;
 pub mod forwarding;
+pub mod inventory;
 pub mod lock;
 pub mod machine;
 pub mod netlink;

@@ -7,6 +7,8 @@
 //! The file below such a mount says who made it, so that the remains of an interrupted `up` are
 //! known for what they are.
 
+mod discovery;
+
 use std::{
     collections::HashMap,
     fs::{self, File},
@@ -24,6 +26,8 @@ use nix::{
     sys::statfs::{FsType, fstatfs},
     unistd::linkat,
 };
+
+pub use discovery::{Discovery, Found, discover};
 
 /// Where named namespaces live, as iproute2 has it.
 pub const NETNS_DIR: &str = "/run/netns";

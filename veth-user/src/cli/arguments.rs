@@ -78,6 +78,20 @@ Exit status 1 when something is not as it should be.")]
 Frames are counted where they enter the fabric. `redirected` counts what was handed to the
 receiver's end; the kernel does not say whether it took it.")]
     Stats(StatsOptions),
+    /// List every veth pair of the machine: both ends, in all namespaces, and whose they are.
+    #[command(after_help = "Examples:
+  veth ls                      all pairs
+  veth ls web                  the one of a container, by its name or the beginning of its id
+  veth ls red                  those of a named namespace
+  veth ls 4711                 those of the namespace that a process is in
+  veth ls veth3f2a             which container is behind a device
+  veth ls 02:42:ac:11:00:02    who has an address
+  veth ls web --json | jq -r '.pairs[].port.name'
+
+PORT is the end here, unless it says where; the other columns are about the other end. `-` as NETNS
+is the namespace here, and `?` is what could not be looked at, which stderr explains. Nothing is
+changed, and no daemon is asked.")]
+    Ls(LsOptions),
     /// Bring a fabric up, send traffic through it, show what happens, and take it down.
     #[command(after_help = "Examples:
   veth run examples/pair.toml               until Ctrl-C
@@ -167,6 +181,13 @@ pub struct StatsOptions {
     /// Show rates again and again, every SECS seconds.
     #[arg(long, value_name = "SECS", num_args = 0..=1, default_missing_value = "1", value_parser = seconds)]
     pub watch: Option<f64>,
+}
+
+/// Options of `ls`.
+#[derive(Debug, Args)]
+pub struct LsOptions {
+    /// Only what belongs to this container, namespace, process, device or MAC address.
+    pub filter: Option<String>,
 }
 
 /// Options of `run`.

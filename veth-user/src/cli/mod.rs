@@ -7,6 +7,7 @@ mod arguments;
 mod bench;
 mod down;
 mod generate;
+mod ls;
 mod run;
 mod session;
 mod stats;
@@ -46,6 +47,7 @@ pub fn main() -> ExitCode {
         Command::Down(options) => down::run(&session, options),
         Command::Status(options) => status::run(&session, options),
         Command::Stats(options) => stats::run(&session, options),
+        Command::Ls(options) => ls::run(&session, options),
         Command::Run(options) => run::run(&session, options),
         Command::Agent(options) => agent::run(&session, options),
         Command::Bench(options) => bench::run(&session, options),

@@ -37,6 +37,24 @@ impl Netlink {
             .collect())
     }
 
+    /// The addresses of all links of the namespace, each with its link. Link-local ones are left
+    /// out; those that come and go by themselves are not.
+    pub fn addresses_of_all(&mut self) -> Result<Vec<(Ifindex, Address)>, NetlinkError> {
+        let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        let answer = self.dump(&request, || "list the addresses of all links".into())?;
+        Ok(answer
+            .into_iter()
+            .filter_map(|message| match message {
+                RouteNetlinkMessage::NewAddress(message)
+                    if message.header.scope == AddressScope::Universe =>
+                {
+                    Some((Ifindex(message.header.index), address_of(&message)?))
+                }
+                _ => None,
+            })
+            .collect())
+    }
+
     /// Adds an address for good, also where it is for a time. It is usable at once: no duplicate
     /// address detection, as the topology has proven it unique.
     pub fn add_address(&mut self, ifindex: Ifindex, address: Address) -> Result<(), NetlinkError> {

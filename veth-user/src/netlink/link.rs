@@ -12,6 +12,7 @@ use netlink_packet_route::{
 use veth_common::{Ifindex, Mac, PortSlot};
 
 use super::{Netlink, NetlinkError};
+use crate::inventory::PairKind;
 use crate::view::{BridgePort, Link, LinkKind, NetnsId, PeerRef, PortState};
 
 /// Changes to a link, all in one request.
@@ -70,7 +71,7 @@ impl Netlink {
         self.link(message, || format!("look up link {}", ifindex.0))
     }
 
-    /// The far end of a veth pair, asked for from here, or `None` when it is gone or out of sight:
+    /// The far end of a veth or netkit pair, asked for from here, or `None` when it is gone or out of sight:
     /// in a namespace that has just ended, or that belongs to somebody else.
     ///
     /// # Minimum kernel version
@@ -200,7 +201,7 @@ fn link_of(message: LinkMessage) -> Link {
         }
     }
     // Other kinds use the same attribute for a device below (VLAN) or around (tunnel).
-    if link.kind == LinkKind::Veth {
+    if PairKind::of(&link.kind).is_some() {
         link.peer = peer_index.map(|ifindex| PeerRef { ifindex, netns: peer_netns });
     }
     link

@@ -29,7 +29,7 @@ pub struct Link {
     pub xdp_program: Option<u32>,
     /// The bridge (or other controller) that it is a port of.
     pub controller: Option<Ifindex>,
-    /// The other end, for a veth.
+    /// The other end, for a veth or netkit.
     pub peer: Option<PeerRef>,
     /// The alias that somebody gave it.
     pub alias: Option<String>,
@@ -51,7 +51,7 @@ pub enum LinkKind {
     Other(String),
 }
 
-/// The other end of a veth pair, as this end names it.
+/// The other end of a veth or netkit pair, as this end names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerRef {
     /// Its index in its own namespace.

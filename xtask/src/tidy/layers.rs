@@ -33,10 +33,14 @@ const LAYERS: &[(Layer, &[&str])] = &[
             "results",
             "statistics",
             "stop",
+            "inventory",
         ],
     ),
-    (Layer::Kernel, &["netns", "netlink", "datapath", "privilege", "lock", "sysctl", "machine"]),
-    (Layer::Orchestration, &["fabric", "sync", "traffic", "bench"]),
+    (
+        Layer::Kernel,
+        &["netns", "netlink", "datapath", "privilege", "lock", "sysctl", "machine", "containers"],
+    ),
+    (Layer::Orchestration, &["fabric", "sync", "traffic", "bench", "census"]),
     (Layer::FrontEnd, &["cli"]),
 ];
 
