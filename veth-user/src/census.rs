@@ -151,7 +151,8 @@ fn ends_here() -> Result<Vec<End>, NetlinkError> {
         // One without an other end is about to go.
         let (Some(kind), Some(peer)) = (PairKind::of(&link.kind), link.peer) else { continue };
         let far = match peer.netns {
-            Some(_) => netlink.peer(peer)?,
+            // A hint: without it, more candidates are asked about.
+            Some(_) => netlink.peer(peer).ok().flatten(),
             None => None,
         };
         let own = addresses.iter().filter(|(ifindex, _)| *ifindex == link.ifindex);

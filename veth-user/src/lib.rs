@@ -5,7 +5,7 @@
 //! | layer | modules | what they do |
 //! |---|---|---|
 //! | 4 | [`cli`] | talk to people |
-//! | 3 | [`bench`], [`census`], [`fabric`], [`sync`], [`traffic`] | orchestrate |
+//! | 3 | [`mod@bench`], [`census`], [`fabric`], [`sync`], [`traffic`] | orchestrate |
 //! | 2 | [`netns`], [`netlink`], [`datapath`], [`privilege`], [`lock`], [`sysctl`], [`machine`], [`containers`] | talk to the kernel |
 //! | 1 | [`topology`], [`view`], [`plan`], [`forwarding`], [`counters`], [`report`], [`results`], [`statistics`], [`inventory`] | decide, without I/O |
 

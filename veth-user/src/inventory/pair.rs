@@ -101,9 +101,11 @@ impl Inventory<'_> {
         }
         let lost = self.pairs.iter().filter(|pair| pair.peer.netns.is_none()).count();
         if lost > 0 {
+            let pairs =
+                if lost == 1 { "1 pair leads".into() } else { format!("{lost} pairs lead") };
             notes.push(format!(
-                "{lost} of the pairs lead to where nothing in sight is: a namespace that has no \
-                 name and no process here, or that may not be looked at"
+                "{pairs} to where nothing in sight is: a namespace that has no name and no process \
+                 here, or that may not be looked at"
             ));
         }
         notes

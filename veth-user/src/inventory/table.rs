@@ -190,7 +190,7 @@ mod tests {
         let notes = inventory.notes();
         assert_eq!(notes.len(), 3, "{notes:?}");
         assert_eq!(notes[0], "namespace dark was not looked into: not permitted");
-        assert!(notes[2].starts_with("1 of the pairs"), "{}", notes[2]);
+        assert!(notes[2].starts_with("1 pair leads"), "{}", notes[2]);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! mount namespace) is not found.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     fs::{self, File},
     io,
     os::unix::fs::MetadataExt as _,
@@ -114,7 +114,7 @@ pub fn discover() -> Result<Discovery, NetnsError> {
         }
     }
 
-    let mut refused: HashMap<io::ErrorKind, (usize, io::Error)> = HashMap::new();
+    let mut refused: BTreeMap<io::ErrorKind, (usize, io::Error)> = BTreeMap::new();
     for pid in process_ids().map_err(failed)? {
         match process_in(pid, own) {
             Ok(Some((inode, process))) => {
@@ -127,7 +127,8 @@ pub fn discover() -> Result<Discovery, NetnsError> {
         }
     }
     notes.extend(refused.values().map(|(count, error)| {
-        format!("the namespaces of {count} processes cannot be looked at: {error}")
+        let of = if *count == 1 { "of 1 process".into() } else { format!("of {count} processes") };
+        format!("the namespace {of} cannot be seen: {error}")
     }));
 
     let mut namespaces: Vec<Found> = found.into_values().collect();

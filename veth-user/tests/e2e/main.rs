@@ -7,6 +7,7 @@ mod bad_input;
 mod bench;
 mod kill;
 mod lifecycle;
+mod ls;
 mod run;
 mod sandbox;
 mod sync;

@@ -1,3 +1,5 @@
+//! Ends that are made up, and a kernel that knows where they belong.
+
 use veth_common::Mac;
 
 use super::*;
