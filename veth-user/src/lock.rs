@@ -103,7 +103,11 @@ impl FabricLock {
     /// The lock, or `None` when another process has it, or was just giving it up.
     fn try_acquire(path: PathBuf) -> io::Result<Option<Self>> {
         if let Some(dir) = path.parent() {
-            DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+            match DirBuilder::new().recursive(true).mode(0o700).create(dir) {
+                // It was there, and went with another lock before it could be looked at.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
+                made => made?,
+            }
         }
         let opened =
             OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
