@@ -77,8 +77,8 @@ impl Options {
                     Workload::Frames,
                     Workload::FramesXdp,
                 ],
-                7,
-                Duration::from_millis(150),
+                10,
+                Duration::from_millis(120),
             ),
             Preset::Full => {
                 (PathKind::ALL.into(), Workload::ALL.into(), 15, Duration::from_millis(500))

@@ -3,16 +3,21 @@
 use serde::Serialize;
 
 use super::{Cell, Path, Results, Workload};
-use crate::statistics::{Interval, median_interval, ratio_interval};
+use crate::statistics::{Interval, median, median_interval, ratio_interval, sign_probability};
 
 /// A difference of so much is the smallest that is called one: what moves on a machine between two
 /// paths that are the same (where their devices lie in memory, which interrupt comes when) is
 /// about as large, and no number of rounds averages it away.
 pub const SMALLEST_EFFECT: f64 = 0.02;
 
-/// With fewer rounds no difference is claimed: that all of four rounds fall on the same side of 1
-/// happens by chance in one of eight comparisons of a path with itself.
-pub const MIN_ROUNDS: usize = 5;
+/// With fewer rounds no difference is claimed: even if all of seven rounds fall on the same side of
+/// 1, that happens by chance in one of 64 comparisons of a path with itself, and a run has dozens of
+/// them. It is also where the interval begins to be what it says.
+pub const MIN_ROUNDS: usize = 8;
+
+/// How likely the rounds of a path that is compared with itself may be as one-sided as those of a
+/// difference that is claimed.
+const CHANCE: f64 = 0.01;
 
 /// How two figures compare: this one is so many times as good as the other.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -23,8 +28,9 @@ pub struct Ratio {
     pub median: f64,
     /// Upper end.
     pub high: f64,
-    /// Whether the two differ: there were at least [`MIN_ROUNDS`], and the whole interval is
-    /// further from 1 than [`SMALLEST_EFFECT`].
+    /// Whether the two differ: there were at least [`MIN_ROUNDS`], the whole interval is further
+    /// from 1 than [`SMALLEST_EFFECT`], and so many rounds say so that chance would not do it
+    /// (a sign test, or its like for runs whose rounds are no pairs).
     ///
     /// That is stricter than an interval without 1 and a median that is far enough away, because
     /// a run compares dozens of cells: of paths that are the same, one comparison in twenty would
@@ -37,7 +43,8 @@ impl Ratio {
     /// round is in both. None without rounds that both have.
     pub(super) fn paired(cell: &Cell, reference: &Cell) -> Option<Self> {
         let ratios = paired_ratios(cell, reference);
-        median_interval(&ratios).map(|interval| Self::of(interval, ratios.len()))
+        let chance = sign_probability(&ratios, 1.0);
+        median_interval(&ratios).map(|interval| Self::of(interval, ratios.len(), chance))
     }
 
     /// The median of `after` compared with that of `before`, whose rounds have nothing to do with
@@ -50,7 +57,14 @@ impl Ratio {
         } else {
             ratio_interval(&after_values, &before_values)
         };
-        interval.map(|interval| Self::of(interval, rounds))
+        // Each round of the one against the median of the other: how one-sided the less one-sided
+        // of the two runs is.
+        let against = |values: &[f64], others: &[f64]| {
+            median(others).map_or(1.0, |center| sign_probability(values, center))
+        };
+        let chance =
+            against(&after_values, &before_values).max(against(&before_values, &after_values));
+        interval.map(|interval| Self::of(interval, rounds, chance))
     }
 
     /// Width of the interval, measured by the median; infinite if that is 0 and the interval is
@@ -69,11 +83,12 @@ impl Ratio {
         Interval { low: self.low, median: self.median, high: self.high }
     }
 
-    fn of(interval: Interval, rounds: usize) -> Self {
+    fn of(interval: Interval, rounds: usize, chance: f64) -> Self {
         let Interval { low, median, high } = interval;
         // The same difference, whichever of the two is the reference.
         let is_far = low >= 1.0 + SMALLEST_EFFECT || high <= 1.0 / (1.0 + SMALLEST_EFFECT);
-        Self { low, median, high, differs: rounds >= MIN_ROUNDS && is_far }
+        let differs = rounds >= MIN_ROUNDS && is_far && chance <= CHANCE;
+        Self { low, median, high, differs }
     }
 }
 
@@ -133,12 +148,12 @@ mod tests {
     }
 
     /// In how many of 200 runs of `rounds` rounds a path that is `factor` times as fast as the
-    /// other is found to differ, with noise of 3 % in both.
-    fn found(rounds: usize, factor: f64) -> usize {
+    /// other is found to differ, with so much noise in both.
+    fn found(rounds: usize, factor: f64, noise: f64) -> usize {
         let differs = |seed: &u64| {
             let mut random = Random::seeded(*seed);
             let mut values = |factor: f64| -> Vec<f64> {
-                (0..rounds).map(|_| factor * random.near_one(0.03)).collect()
+                (0..rounds).map(|_| factor * random.near_one(noise)).collect()
             };
             let (bridge, tc) = (values(1e6), values(1e6 * factor));
             pair(Workload::TcpRr, &tc, &bridge).expect("has rounds").differs
@@ -148,16 +163,18 @@ mod tests {
 
     #[test]
     fn paths_that_are_the_same_hardly_ever_differ() {
-        for rounds in [5, 6, 10] {
-            let found = found(rounds, 1.0);
-            assert!(found <= 3, "{found} of 200 with {rounds} rounds");
+        for rounds in [8, 10, 15] {
+            for noise in [0.03, 0.08, 0.15] {
+                let found = found(rounds, 1.0, noise);
+                assert!(found <= 3, "{found} of 200 with {rounds} rounds, {noise}");
+            }
         }
     }
 
     #[test]
     fn a_fifth_more_or_less_is_found() {
-        for (rounds, factor) in [(6, 0.8), (6, 1.2), (10, 0.8)] {
-            let found = found(rounds, factor);
+        for (rounds, factor) in [(8, 0.8), (8, 1.2), (10, 0.8)] {
+            let found = found(rounds, factor, 0.03);
             assert!(found >= 196, "{found} of 200 with {rounds} rounds at {factor}");
         }
     }
@@ -189,10 +206,10 @@ mod tests {
 
     #[test]
     fn half_the_latency_is_twice_as_good() {
-        let ratio = pair(Workload::LatencyLoad, &[500.0; 6], &[1000.0; 6]).expect("has rounds");
+        let ratio = pair(Workload::LatencyLoad, &[500.0; 8], &[1000.0; 8]).expect("has rounds");
         assert!(ratio.median == 2.0 && ratio.differs);
-        let before = cell(Workload::LatencyLoad, "tc", &[1000.0; 6]);
-        let after = cell(Workload::LatencyLoad, "tc", &[500.0; 6]);
+        let before = cell(Workload::LatencyLoad, "tc", &[1000.0; 8]);
+        let after = cell(Workload::LatencyLoad, "tc", &[500.0; 8]);
         assert_eq!(Ratio::unpaired(&after, &before), Some(ratio));
     }
 
@@ -209,8 +226,8 @@ mod tests {
 
     #[test]
     fn one_disturbed_round_of_many_hides_no_difference() {
-        let tc = [80.0, 81.0, 79.0, 160.0, 80.5, 79.5, 80.2, 79.9];
-        assert!(pair(Workload::TcpRr, &tc, &[100.0; 8]).expect("has rounds").differs);
+        let tc = [80.0, 81.0, 79.0, 160.0, 80.5, 79.5, 80.2, 79.9, 80.1, 79.8, 80.3, 80.4];
+        assert!(pair(Workload::TcpRr, &tc, &[100.0; 12]).expect("has rounds").differs);
     }
 
     #[test]

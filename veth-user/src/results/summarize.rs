@@ -103,10 +103,10 @@ mod tests {
     #[test]
     fn ratios_are_to_the_baseline_and_to_direct_but_not_to_oneself() {
         let summary = Summary::of(&results(vec![
-            cell(Workload::TcpRr, "direct", &[200.0; 6]),
-            cell(Workload::TcpRr, "direct#2", &[100.0; 6]),
-            cell(Workload::TcpRr, "bridge", &[100.0; 6]),
-            cell(Workload::TcpRr, "tc", &[150.0; 6]),
+            cell(Workload::TcpRr, "direct", &[200.0; 8]),
+            cell(Workload::TcpRr, "direct#2", &[100.0; 8]),
+            cell(Workload::TcpRr, "bridge", &[100.0; 8]),
+            cell(Workload::TcpRr, "tc", &[150.0; 8]),
         ]));
         let medians = |name| {
             let row = row(&summary, name);

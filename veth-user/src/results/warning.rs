@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{CellName, MIN_ROUNDS, Ratio, Results, Row, Workload, ratio::paired_ratios};
+use super::{CellName, MIN_ROUNDS, PathKind, Ratio, Results, Row, Workload, ratio::paired_ratios};
 use crate::statistics::{median, outliers, trend};
 
 /// An interval that is wider than this share of its ratio is worth more rounds.
@@ -24,6 +24,7 @@ pub(super) fn warnings(results: &Results, rows: &[Row]) -> Vec<String> {
     [
         unfinished(results),
         different_cpus(results, rows),
+        bridge_netfilter(results, rows),
         losses(rows),
         too_few_rounds(results),
         wide_intervals(results, rows),
@@ -57,6 +58,15 @@ fn different_cpus(results: &Results, rows: &[Row]) -> Option<String> {
          the path in {}; try --cpus same",
         workloads.join(", ")
     ))
+}
+
+fn bridge_netfilter(results: &Results, rows: &[Row]) -> Option<String> {
+    let is_measured = rows.iter().any(|row| row.path.kind == PathKind::Bridge);
+    (results.settings.bridge_netfilter && is_measured).then(|| {
+        "the bridge asks netfilter about each frame (br_netfilter), as bridges of this machine do, and \
+         is the slower for it; --no-bridge-netfilter compares with one that does not"
+            .to_owned()
+    })
 }
 
 fn losses(rows: &[Row]) -> Option<String> {
@@ -268,7 +278,7 @@ mod tests {
     fn too_few_rounds_are_told_once() {
         let few = |name| cell(Workload::TcpRr, name, &STEADY[..4]);
         let run = results(vec![few("bridge"), few("tc"), few("xdp")]);
-        warned(&run, &["fewer than 5 rounds to compare with bridge in all cells", "--rounds 10"]);
+        warned(&run, &["fewer than 8 rounds to compare with bridge in all cells", "--rounds 10"]);
         let some = results(vec![
             steady(Workload::TcpRr, "bridge"),
             steady(Workload::TcpRr, "tc"),

@@ -8,6 +8,7 @@ mod interval;
 mod median;
 mod outlier;
 mod random;
+mod sign;
 mod trend;
 
 pub use interval::{Interval, median_interval, ratio_interval};
@@ -15,4 +16,5 @@ pub use median::{median, median_absolute_deviation};
 pub use outlier::outliers;
 #[cfg(test)]
 pub(crate) use random::Random;
+pub use sign::sign_probability;
 pub use trend::{Trend, trend};

@@ -191,8 +191,8 @@ mod tests {
     #[test]
     fn too_few_rounds_are_counted() {
         let run = results(vec![
-            cell(Workload::TcpRr, "bridge", &[1.0; 6]),
-            cell(Workload::TcpRr, "tc", &[1.0; 4]),
+            cell(Workload::TcpRr, "bridge", &[1.0; 8]),
+            cell(Workload::TcpRr, "tc", &[1.0; 7]),
         ]);
         let notes = Comparison::of(&run, &run).notes;
         assert!(notes.len() == 1 && notes[0].starts_with("1 of 2 cells"), "{notes:?}");

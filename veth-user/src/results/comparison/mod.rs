@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn less_latency_is_better() {
-        let latency = |ns| results(vec![cell(Workload::LatencyLoad, "tc", &[ns; 6])]);
+        let latency = |ns| results(vec![cell(Workload::LatencyLoad, "tc", &[ns; 8])]);
         let comparison = Comparison::of(&latency(1000.0), &latency(800.0));
         let change = &comparison.changes[0];
         assert!(change.ratio.is_some_and(|ratio| ratio.differs && ratio.median > 1.0));
