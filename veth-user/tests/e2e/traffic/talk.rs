@@ -109,7 +109,9 @@ pub(crate) fn send_datagrams(
     for seed in 1..=count {
         let sent = contents(seed, length);
         from.send_to(&sent, target).expect("the datagram can be sent");
-        let received = to.recv(&mut buffer).expect("the datagram arrives");
+        let received = to.recv(&mut buffer).unwrap_or_else(|error| {
+            panic!("datagram {seed} of {count}, {length} bytes, to {target}, is lost: {error}")
+        });
         assert!(buffer[..received] == sent, "datagram {seed} of {length} bytes is another one");
     }
 }
