@@ -76,12 +76,18 @@ fn describe(topology: &Topology, raised: &Raised) -> String {
         format!("fabric {name} is up: {namespaces} namespaces, {} steps\n", raised.steps.len())
     };
     if let Some(datapath) = raised.datapath.filter(|_| !unchanged) {
-        let Reconciled { ports, eligible, attached, replaced, detached, .. } = datapath;
-        text +=
-            &format!("datapath {}: fast path on {eligible} of {ports} ports", topology.datapath());
-        for (count, what) in
-            [(attached, "attached"), (replaced, "upgraded in place"), (detached, "detached")]
-        {
+        let Reconciled { ports, eligible, attached, replaced, refused, detached, .. } = datapath;
+        text += &format!(
+            "datapath {}: fast path on {} of {ports} ports",
+            topology.datapath(),
+            eligible.saturating_sub(refused)
+        );
+        for (count, what) in [
+            (attached, "attached"),
+            (replaced, "upgraded in place"),
+            (refused, "refused by the device"),
+            (detached, "detached"),
+        ] {
             if count > 0 {
                 text += &format!(", {count} {what}");
             }

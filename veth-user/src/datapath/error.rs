@@ -8,6 +8,7 @@ use aya::{
     pin::PinError,
     programs::{ProgramError, links::LinkError, tc::TcError},
 };
+use nix::errno::Errno;
 
 use super::{BpffsError, Unsupported};
 
@@ -113,6 +114,15 @@ impl DatapathError {
     /// The caller lacks `CAP_BPF` or `CAP_NET_ADMIN`.
     pub fn is_permission(&self) -> bool {
         self.has_cause(io::ErrorKind::PermissionDenied)
+    }
+
+    /// The device cannot have an XDP program the way it is now: its peer sends through more queues
+    /// than it has, its MTU is too large, or somebody else was quicker.
+    pub fn is_refused_by_device(&self) -> bool {
+        let errnos = [Errno::ENOSPC, Errno::ERANGE, Errno::EBUSY, Errno::EOPNOTSUPP];
+        causes(self)
+            .filter_map(|cause| cause.downcast_ref::<io::Error>())
+            .any(|error| errnos.iter().any(|errno| error.raw_os_error() == Some(*errno as i32)))
     }
 
     /// A signal came.

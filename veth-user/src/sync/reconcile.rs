@@ -84,6 +84,8 @@ pub struct Reconciled {
     pub attached: usize,
     /// Ports on which it took the place of another one.
     pub replaced: usize,
+    /// Ports whose device did not take it.
+    pub refused: usize,
     /// Ports that it was taken from.
     pub detached: usize,
     /// Changes to the maps.
@@ -271,10 +273,17 @@ impl Reconciler {
                 return Err(SyncError::Interrupted);
             }
             let hook = self.hook.choose(hook, new_ports);
-            match self.datapath.attach(hook, device(port), present)? {
-                Attached::New => done.attached += 1,
-                Attached::Replaced => done.replaced += 1,
-                Attached::Adopted => {}
+            match self.datapath.attach(hook, device(port), present) {
+                Ok(Attached::New) => done.attached += 1,
+                Ok(Attached::Replaced) => done.replaced += 1,
+                Ok(Attached::Adopted) => {}
+                // What is inside a namespace may make one port impossible; it is no reason to
+                // leave the others without. `status` tells of it, and the next round tries again.
+                Err(error) if hook == Hook::Xdp && error.is_refused_by_device() => {
+                    done.refused += 1;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
             }
             self.attached.insert(port.link.ifindex, slot);
         }

@@ -29,10 +29,10 @@ pub struct BenchOptions {
     /// Path that the others are compared with [default: bridge].
     #[arg(long, value_name = "PATH")]
     pub baseline: Option<PathKind>,
-    /// Rounds: each measures everything once, in turn [default: 7; full: 15].
+    /// Rounds: each measures everything once, in turn [default: 10; full: 15].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub rounds: Option<u32>,
-    /// Length of one measurement [default: 0.15; full: 0.5].
+    /// Length of one measurement [default: 0.12; full: 0.5].
     #[arg(long, value_name = "SECS", value_parser = super::super::arguments::seconds)]
     pub time: Option<f64>,
     /// CPUs of the two ends: same, split, or two numbers with a comma between them.
@@ -324,7 +324,7 @@ mod tests {
     #[test]
     fn defaults_are_those_that_the_help_tells() {
         let quick = options(&[]);
-        assert_eq!((quick.rounds, quick.round), (7, Duration::from_millis(150)));
+        assert_eq!((quick.rounds, quick.round), (10, Duration::from_millis(120)));
         let full = options(&["--preset", "full"]);
         assert_eq!((full.rounds, full.round), (15, Duration::from_millis(500)));
         assert_eq!((quick.payload_bytes, quick.frame_bytes, quick.flows), (64, 64, 1));
