@@ -111,7 +111,7 @@ const WRONG: [(&str, &str, &str); 36] = [
         "mtu: ",
         "IPv6",
     ),
-    ("name = 'lab'\ndatapath = 'xdp'\n[[netns]]\nname = 'a'", "datapath: ", "this release"),
+    ("name = 'lab'\ndatapath = 'ebpf'\n[[netns]]\nname = 'a'", "datapath: ", "is not a datapath"),
     ("name = 'lab'\nname = 'lab'\n[[netns]]\nname = 'a'", "line 2, column 1: ", "duplicate"),
 ];
 
