@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{BenchError, BuiltPath, End, Side, Site, between, open_netns, poll};
 use crate::{
     datapath::{
-        PortDevice,
+        self, PortDevice,
         bench::{Variant, VariantPort},
     },
     fabric::{self, Control},
@@ -30,12 +30,20 @@ pub(super) fn build(
     let topology: Topology = text(site, &name, kind, ports.unwrap_or(2))
         .parse()
         .expect("names and addresses are made to fit, and ports are at most 1000");
+    // The same hook whatever the number of ports: what is to be compared is their number. By itself,
+    // `up` takes the one that is attached faster when there are many.
+    let hook = match kind {
+        PathKind::Tc | PathKind::Redirect | PathKind::Delayed(_) => {
+            Some(datapath::supported_hook()?)
+        }
+        _ => None,
+    };
     let hub = Site::make_netns(&format!("{name}h"))?;
     hub.run(|| sysctl::set_bridge_netfilter(bridge_netfilter))?
         .map_err(|(name, source)| BenchError::Setting { name: name.to_owned(), source })?;
     hub.run(|| {
         let mut control = Control { stop, progress: &mut |_, _, _| {}, waiting: &mut || {} };
-        fabric::up(&topology, None, &mut control)
+        fabric::up(&topology, hook, &mut control)
     })??;
     let end =
         |side| End::open(open_netns(&site.netns_name(side))?, DEVICE, site.address(side, 0).ip);
