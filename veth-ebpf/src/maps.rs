@@ -10,7 +10,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, PerCpuArray},
 };
 use veth_common::{
-    Counter, FdbEntry, Ifindex, MAX_SLOTS, MacKey, Meta, NEAR_PLACES, PortCounters, PortEntry,
+    Counter, FdbEntry, Ifindex, Lease, MAX_SLOTS, MacKey, Meta, NEAR_PLACES, PortCounters, PortEntry,
     PortSlot, Verdict, near_place,
 };
 
@@ -109,6 +109,27 @@ fn near_station(key: MacKey) -> Option<FdbEntry> {
     // A place that was never written has zeros, which are no address that a frame must find.
     let is_whole = before == after && before % 2 == 0 && before != 0;
     (entry.key == key && is_whole).then_some(entry)
+}
+
+/// Ends the lease of the station at `key`, until the control plane has looked again.
+///
+/// An entry that user space writes at the same time may keep its lease; the bridge's own event
+/// about the move then makes it look again.
+#[inline(always)]
+#[expect(
+    clippy::needless_borrows_for_generic_args,
+    reason = "keys that are handed on by value make the program longer"
+)]
+pub fn revoke(key: MacKey) {
+    for entry in [NEAR.get_ptr_mut(near_place(key)), FDB.get_ptr_mut(&key)].into_iter().flatten() {
+        // SAFETY: the pointer is a value of a map, which is there for as long as this program runs.
+        let theirs = unsafe { (&raw const (*entry).key).read_volatile() };
+        if theirs == key {
+            // SAFETY: as above, and an aligned word: whoever reads it meanwhile sees the old lease
+            // or the new one. Volatile: the entry is shared with programs on other CPUs.
+            unsafe { (&raw mut (*entry).lease).write_volatile(Lease::EXPIRED) };
+        }
+    }
 }
 
 /// Adds one frame to the counters of (`slot`, `verdict`).

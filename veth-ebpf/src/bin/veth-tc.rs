@@ -30,8 +30,13 @@ mod program {
 
         match decision.verdict {
             Verdict::Redirected => skb.redirect_to_peer_of(decision.target.port),
-            // "No opinion": the next program or filter, then the bridge, take the frame.
-            _ => TC_ACT_UNSPEC,
+            _ => {
+                if let Some(station) = forward::moved_station(&skb, skb.ingress(), &Maps) {
+                    maps::revoke(station);
+                }
+                // "No opinion": the next program or filter, then the bridge, take the frame.
+                TC_ACT_UNSPEC
+            }
         }
     }
 

@@ -5,7 +5,7 @@ mod l3;
 #[cfg(test)]
 mod tests;
 
-use veth_common::{Ifindex, PortFlags, PortSlot, Verdict};
+use veth_common::{Ifindex, Lease, MacKey, PortFlags, PortSlot, Verdict};
 
 use l2::Clock;
 
@@ -69,6 +69,24 @@ pub fn decide(packet: &impl Packet, ingress: Ifindex, tables: &impl Tables) -> D
         Some(port) => (reason, port.slot),
     };
     Decision { verdict, slot, target: Target::NONE }
+}
+
+/// The station that a frame on its way to the bridge shows to be on another port than the one that
+/// its entry names. The bridge moves it as soon as it sees the frame, so the entry must not be used
+/// any more, and the control plane is too far away to say so in time.
+///
+/// An entry whose lease has no end is not affected: the bridge was told not to move that station.
+#[inline(always)]
+pub fn moved_station(
+    packet: &impl Packet,
+    ingress: Ifindex,
+    tables: &impl Tables,
+) -> Option<MacKey> {
+    let source = Ethernet::of(packet)?.source;
+    let entry = tables.station(source)?;
+    let is_contradicted =
+        entry.key == source && entry.port != ingress && entry.lease != Lease::FOREVER;
+    is_contradicted.then_some(source)
 }
 
 /// The checks of the fast path, in the order in which their reasons are reported.

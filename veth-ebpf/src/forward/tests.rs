@@ -13,7 +13,7 @@ use veth_common::{
     FdbEntry, FdbFlags, Ifindex, Lease, Mac, MacKey, PortEntry, PortFlags, PortSlot, Verdict,
 };
 
-use super::{Decision, Target, decide};
+use super::{Decision, Target, decide, moved_station};
 use crate::{packet::Bytes, tables::Tables};
 
 const RED: Ifindex = Ifindex(5);

@@ -105,3 +105,32 @@ fn two_bytes_behind_an_address_are_no_part_of_its_key() {
     case.frame = ethernet(BLUE_MAC, RED_MAC, u16::MAX);
     case.assert_redirected();
 }
+
+/// What [`moved_station`] says of a frame from red that arrives on `ingress`.
+fn moved(change: impl FnOnce(&mut Case), ingress: Ifindex) -> Option<Mac> {
+    let mut case = Case::good();
+    case.tables.change(RED_MAC, |entry| entry.lease = Lease(LEASE_NS));
+    change(&mut case);
+    moved_station(&Bytes::linear(&case.frame), ingress, &case.tables).map(MacKey::mac)
+}
+
+#[test]
+fn station_that_is_seen_on_another_port_is_named_whatever_it_sends() {
+    assert_eq!(moved(|_| {}, RED), None);
+    assert_eq!(moved(|_| {}, BLUE), Some(RED_MAC));
+    // A port that the fabric does not know, or leaves to the bridge, proves it as well.
+    assert_eq!(moved(|_| {}, Ifindex(99)), Some(RED_MAC));
+    assert_eq!(moved(|case| case.frame[..6].fill(0xff), BLUE), Some(RED_MAC));
+    assert_eq!(moved(|case| case.frame[12..14].copy_from_slice(&[0x81, 0]), BLUE), Some(RED_MAC));
+}
+
+#[test]
+fn station_that_the_bridge_does_not_move_stays() {
+    let forever = |case: &mut Case| case.tables.change(RED_MAC, |it| it.lease = Lease::FOREVER);
+    assert_eq!(moved(forever, BLUE), None);
+    // An entry that was recycled for another station under the lookup says nothing of this one.
+    let recycled =
+        |case: &mut Case| case.tables.change(RED_MAC, |it| it.key = MacKey::of(BLUE_MAC));
+    assert_eq!(moved(recycled, BLUE), None);
+    assert_eq!(moved(|case| case.frame.truncate(13), BLUE), None);
+}
