@@ -3,7 +3,9 @@
 use std::fmt;
 
 use super::FastPath;
-use crate::view::{BridgeView, Link, LinkKind, Offload, Offloads, PortState, PortView, XdpView};
+use crate::view::{
+    BridgeView, Bypass, Link, LinkKind, Offload, Offloads, PortState, PortView, XdpView,
+};
 
 /// Why a port is left to the bridge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub enum Ineligible {
     PeerXdp,
     /// A queueing discipline of the port would not see the frames.
     Qdisc,
+    /// Something that the user does not let the frames pass by would not see them.
+    Bypassed(Bypass),
     /// Somebody else's XDP program is attached to the port.
     XdpTaken,
     /// The MTU of the far end is too large for XDP on this kernel.
@@ -64,6 +68,15 @@ impl Ineligible {
             Self::PeerDown => "peer_down",
             Self::PeerXdp => "peer_xdp",
             Self::Qdisc => "qdisc",
+            Self::Bypassed(bypass) => match bypass {
+                Bypass::BrNetfilter => "bypasses_br_netfilter",
+                Bypass::NftBridge => "bypasses_nft_bridge",
+                Bypass::NftNetdev => "bypasses_nft_netdev",
+                Bypass::Ebtables => "bypasses_ebtables",
+                Bypass::TcIngress => "bypasses_tc_ingress",
+                Bypass::TcEgress => "bypasses_tc_egress",
+                Bypass::Qdisc => "bypasses_qdisc",
+            },
             Self::XdpTaken => "xdp_taken",
             Self::XdpMtu => "xdp_mtu",
             Self::XdpOffloads => "xdp_offloads",
@@ -89,6 +102,10 @@ impl fmt::Display for Ineligible {
             Self::PeerDown => "its peer is down",
             Self::PeerXdp => "its peer has an XDP program, which the fast path would pass by",
             Self::Qdisc => "it has a queueing discipline, which the fast path would pass by",
+            Self::Bypassed(bypass) => {
+                let explanation = bypass.explanation();
+                return write!(f, "{explanation} (`--bypass {bypass}` accepts that)");
+            }
             Self::XdpTaken => "somebody else's XDP program is attached to it",
             Self::XdpMtu => "the MTU of its peer is too large for XDP on this kernel",
             Self::XdpOffloads => {
@@ -124,6 +141,7 @@ pub fn xdp_needs(active: Offloads) -> (Offloads, Offloads) {
 pub fn eligibility(view: &BridgeView, port: &PortView, path: FastPath) -> Result<(), Ineligible> {
     check_bridge(&view.bridge)?;
     check_port(&port.link)?;
+    check_bypassed(view, port)?;
     let peer = check_pair(port)?;
     if !peer.is_up {
         return Err(Ineligible::PeerDown);
@@ -183,9 +201,6 @@ fn check_port(link: &Link) -> Result<(), Ineligible> {
     if !link.is_up {
         return Err(Ineligible::Down);
     }
-    if link.has_qdisc {
-        return Err(Ineligible::Qdisc);
-    }
     if port.locked {
         return Err(Ineligible::Locked);
     }
@@ -196,6 +211,17 @@ fn check_port(link: &Link) -> Result<(), Ineligible> {
         PortState::Forwarding => Ok(()),
         PortState::NotForwarding => Err(Ineligible::NotForwarding),
     }
+}
+
+/// Whether frames from and to `port` would pass nothing by but what they are allowed to.
+fn check_bypassed(view: &BridgeView, port: &PortView) -> Result<(), Ineligible> {
+    if let Some(bypass) = view.bypassed.or(port.bypassed).except(view.allowed).iter().next() {
+        return Err(Ineligible::Bypassed(bypass));
+    }
+    if port.link.has_qdisc && !view.allowed.contains(Bypass::Qdisc) {
+        return Err(Ineligible::Qdisc);
+    }
+    Ok(())
 }
 
 /// The peer, when it is in another namespace and the two ends point at each other.
@@ -224,7 +250,10 @@ mod tests {
     use veth_common::Ifindex;
 
     use super::*;
-    use crate::forwarding::tables::tests::{pair, view};
+    use crate::{
+        forwarding::tables::tests::{pair, view},
+        view::Bypasses,
+    };
 
     #[track_caller]
     fn refused(change: impl FnOnce(&mut BridgeView), reason: Ineligible) {
@@ -272,6 +301,43 @@ mod tests {
             |view| view.ports[0].peer.as_mut().expect("has a peer").xdp_program = Some(7),
             Ineligible::PeerXdp,
         );
+    }
+
+    #[test]
+    fn what_was_found_on_the_way_refuses_it_until_it_is_accepted() {
+        for bypass in Bypass::ALL {
+            let found = Bypasses::from([bypass]);
+            refused(|view| view.bypassed = found, Ineligible::Bypassed(bypass));
+            refused(|view| view.ports[0].bypassed = found, Ineligible::Bypassed(bypass));
+
+            let mut view = view(vec![pair(5, 1), pair(6, 2)]);
+            (view.bypassed, view.allowed) = (found, found);
+            view.ports[0].bypassed = found;
+            view.ports[0].link.has_qdisc = bypass == Bypass::Qdisc;
+            assert_eq!(eligibility(&view, &view.ports[0], FastPath::Tc), Ok(()), "{bypass}");
+            // What was found on one port is no matter of another.
+            (view.bypassed, view.allowed) = (Bypasses::NONE, Bypasses::NONE);
+            assert_eq!(eligibility(&view, &view.ports[1], FastPath::Tc), Ok(()), "{bypass}");
+        }
+    }
+
+    #[test]
+    fn first_that_is_not_accepted_is_named_with_what_accepts_it() {
+        refused(
+            |view| {
+                view.bypassed = Bypasses::from([Bypass::NftBridge, Bypass::BrNetfilter]);
+                view.ports[0].bypassed = Bypasses::from([Bypass::Qdisc]);
+                view.ports[0].link.has_qdisc = true;
+                view.allowed = Bypasses::from([Bypass::BrNetfilter, Bypass::NftBridge]);
+            },
+            Ineligible::Bypassed(Bypass::Qdisc),
+        );
+        for bypass in Bypass::ALL {
+            let reason = Ineligible::Bypassed(bypass);
+            assert_eq!(reason.name(), format!("bypasses_{bypass}"));
+            let hint = format!("(`--bypass {bypass}` accepts that)");
+            assert!(reason.to_string().ends_with(&hint), "{reason}");
+        }
     }
 
     #[test]

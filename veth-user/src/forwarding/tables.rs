@@ -147,7 +147,7 @@ fn local_entry(mac: Mac, bridge: Ifindex) -> FdbEntry {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::view::{BridgePort, Link, LinkKind, NetnsId, PeerRef, PortState};
+    use crate::view::{BridgePort, Bypasses, Link, LinkKind, NetnsId, PeerRef, PortState};
 
     fn link(ifindex: u32, kind: LinkKind, mac: u8) -> Link {
         Link {
@@ -180,12 +180,18 @@ pub(super) mod tests {
         });
         let mut peer = link(2, LinkKind::Veth, 0x20 + number);
         peer.peer = Some(PeerRef { ifindex: Ifindex(ifindex), netns: Some(NetnsId(0)) });
-        PortView { link: port, peer: Some(peer), xdp: None }
+        PortView { link: port, peer: Some(peer), xdp: None, bypassed: Bypasses::NONE }
     }
 
     pub(crate) fn view(ports: Vec<PortView>) -> BridgeView {
         let bridge = link(3, LinkKind::Bridge { vlan_filtering: false }, 1);
-        BridgeView { bridge, ports, fdb: Vec::new() }
+        BridgeView {
+            bridge,
+            ports,
+            fdb: Vec::new(),
+            bypassed: Bypasses::NONE,
+            allowed: Bypasses::NONE,
+        }
     }
 
     /// The tables of tc while the bridge holds nothing for us yet.

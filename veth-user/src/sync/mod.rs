@@ -4,6 +4,7 @@
 //! difference. [`Agent`] does it again whenever the kernel says that something changed.
 
 mod agent;
+mod bypass;
 mod error;
 mod observe;
 mod reconcile;
@@ -11,6 +12,7 @@ mod release;
 mod xdp;
 
 pub use agent::{Agent, AgentStats};
+pub use bypass::look_for_bypassed;
 pub use error::SyncError;
 pub use observe::observe_bridge;
 pub use reconcile::{HookPolicy, Reconciled, Reconciler, our_program};

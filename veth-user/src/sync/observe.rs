@@ -2,7 +2,7 @@
 
 use crate::{
     netlink::{Netlink, NetlinkError},
-    view::{BridgeView, Link, LinkKind, PortView},
+    view::{BridgeView, Bypasses, Link, LinkKind, PortView},
 };
 
 /// Reads a bridge, its ports with their far ends, and its forwarding entries; `None` when there
@@ -25,8 +25,8 @@ pub fn observe_bridge(host: &mut Netlink, name: &str) -> Result<Option<BridgeVie
             Some(peer) if peer.netns.is_some() => host.peer(peer)?,
             _ => None,
         };
-        ports.push(PortView { link, peer, xdp: None });
+        ports.push(PortView { link, peer, xdp: None, bypassed: Bypasses::NONE });
     }
     let fdb = host.bridge_fdb(bridge.ifindex)?;
-    Ok(Some(BridgeView { bridge, ports, fdb }))
+    Ok(Some(BridgeView { bridge, ports, fdb, bypassed: Bypasses::NONE, allowed: Bypasses::NONE }))
 }

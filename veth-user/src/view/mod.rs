@@ -5,6 +5,7 @@
 //! be* comes from a [`Topology`](crate::topology::Topology).
 
 mod address;
+mod bypass;
 mod fdb;
 mod link;
 mod offloads;
@@ -12,6 +13,7 @@ mod route;
 mod statistics;
 
 pub use address::Address;
+pub use bypass::{Bypass, Bypasses, UnknownBypass};
 pub use fdb::{BridgeFdbEntry, FdbKind};
 pub use link::{BridgePort, Link, LinkKind, NetnsId, PeerRef, PortState};
 pub use offloads::{Offload, OffloadState, Offloads};
@@ -27,6 +29,10 @@ pub struct BridgeView {
     pub ports: Vec<PortView>,
     /// Its forwarding entries.
     pub fdb: Vec<BridgeFdbEntry>,
+    /// What a fast path between any of its ports would pass by; empty unless that was looked for.
+    pub bypassed: Bypasses,
+    /// What the user lets it pass by.
+    pub allowed: Bypasses,
 }
 
 /// A port of a bridge, with its far end.
@@ -38,6 +44,8 @@ pub struct PortView {
     pub peer: Option<Link>,
     /// What decides whether XDP can serve it; `None` unless that was looked at.
     pub xdp: Option<XdpView>,
+    /// What a fast path from or to this port would pass by; empty unless that was looked for.
+    pub bypassed: Bypasses,
 }
 
 /// What decides whether XDP can serve a port.
