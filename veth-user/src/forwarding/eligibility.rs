@@ -26,6 +26,8 @@ pub enum Ineligible {
     Locked,
     /// Source addresses are not learned.
     LearningOff,
+    /// The bridge answers for stations.
+    AnswersNeighbours,
     /// The far end cannot be seen.
     NoPeer,
     /// The far end is in the namespace of the bridge.
@@ -62,6 +64,7 @@ impl Ineligible {
             Self::NotForwarding => "not_forwarding",
             Self::Locked => "locked",
             Self::LearningOff => "learning_off",
+            Self::AnswersNeighbours => "answers_neighbours",
             Self::NoPeer => "no_peer",
             Self::PeerInSameNetns => "peer_in_same_netns",
             Self::PairMismatch => "pair_mismatch",
@@ -96,6 +99,9 @@ impl fmt::Display for Ineligible {
             Self::NotForwarding => "the bridge does not forward on it (spanning tree, no carrier)",
             Self::Locked => "it is locked: only known stations may send",
             Self::LearningOff => "it does not learn source addresses",
+            Self::AnswersNeighbours => {
+                "the bridge answers ARP or neighbour discovery there (proxy_arp, neigh_suppress)"
+            }
             Self::NoPeer => "its peer cannot be seen",
             Self::PeerInSameNetns => "its peer is in the namespace of the bridge",
             Self::PairMismatch => "its peer belongs to another pair",
@@ -207,6 +213,9 @@ fn check_port(link: &Link) -> Result<(), Ineligible> {
     if !port.learning {
         return Err(Ineligible::LearningOff);
     }
+    if port.answers_neighbours {
+        return Err(Ineligible::AnswersNeighbours);
+    }
     match port.state {
         PortState::Forwarding => Ok(()),
         PortState::NotForwarding => Err(Ineligible::NotForwarding),
@@ -276,7 +285,7 @@ mod tests {
     #[test]
     fn bridge_that_filters_or_is_down_serves_nobody() {
         refused(
-            |view| view.bridge.kind = LinkKind::Bridge { vlan_filtering: true },
+            |view| view.bridge.kind = LinkKind::Bridge { vlan_filtering: true, ageing_ms: 0 },
             Ineligible::VlanFiltering,
         );
         refused(|view| view.bridge.is_up = false, Ineligible::BridgeDown);
@@ -286,6 +295,7 @@ mod tests {
     fn port_settings_that_the_datapath_cannot_honour_refuse_it() {
         refused(|view| bridge_port(view).locked = true, Ineligible::Locked);
         refused(|view| bridge_port(view).learning = false, Ineligible::LearningOff);
+        refused(|view| bridge_port(view).answers_neighbours = true, Ineligible::AnswersNeighbours);
         refused(
             |view| bridge_port(view).state = PortState::NotForwarding,
             Ineligible::NotForwarding,

@@ -6,8 +6,10 @@
 
 mod eligibility;
 mod fast_path;
+mod leased;
 mod tables;
 
 pub use eligibility::{Ineligible, UNFIT_FOR_XDP, eligibility, is_hookable, xdp_needs};
 pub use fast_path::FastPath;
+pub use leased::{LEASE, overlooked};
 pub use tables::Tables;

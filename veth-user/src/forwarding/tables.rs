@@ -16,7 +16,7 @@ pub struct Tables {
     pub ports: BTreeMap<Ifindex, PortEntry>,
     /// The FDB map.
     pub fdb: BTreeMap<Mac, FdbEntry>,
-    /// Stations that the bridge must not move: the peers of eligible ports.
+    /// Stations that the bridge must not move: the peers of eligible ports of a managed fabric.
     pub stations: BTreeMap<Mac, Ifindex>,
 }
 
@@ -29,18 +29,21 @@ impl Tables {
         let mut tables = Self::default();
         let mut claims = Claims::default();
         for port in &view.ports {
-            let Some(bridge_port) = port.link.bridge_port else { continue };
             let eligible = eligibility(view, port, path).is_ok();
-            let flags = if eligible { PortFlags::ELIGIBLE } else { PortFlags::default() };
-            tables.ports.insert(port.link.ifindex, PortEntry { slot: bridge_port.slot, flags });
-            if let Some(entry) = peer_entry(port, eligible) {
+            tables.ports.extend(port_entry(port, eligible));
+            if let Some(entry) = peer_entry(port, eligible, Lease::FOREVER) {
                 claims.add(entry);
             }
         }
         for entry in view.fdb.iter().filter(|entry| is_set_by_hand(entry, held)) {
             claims.contest(entry);
         }
-        claims.resolve(&mut tables);
+        for (mac, entry) in claims.resolve() {
+            if entry.flags.contains(FdbFlags::TARGET) {
+                tables.stations.insert(mac, entry.port);
+            }
+            tables.fdb.insert(mac, entry);
+        }
         // Last, so that a peer that claims an address of the host does not get it.
         for mac in local_addresses(view) {
             tables.fdb.insert(mac, local_entry(mac, view.bridge.ifindex));
@@ -52,10 +55,10 @@ impl Tables {
 
 /// Entries by address while it is not yet certain that each address has one owner.
 #[derive(Default)]
-struct Claims(BTreeMap<Mac, Option<FdbEntry>>);
+pub(super) struct Claims(BTreeMap<Mac, Option<FdbEntry>>);
 
 impl Claims {
-    fn add(&mut self, entry: FdbEntry) {
+    pub(super) fn add(&mut self, entry: FdbEntry) {
         match self.0.entry(entry.key.mac()) {
             Entry::Vacant(free) => {
                 free.insert(Some(entry));
@@ -77,14 +80,9 @@ impl Claims {
         }
     }
 
-    fn resolve(self, tables: &mut Tables) {
-        for (mac, entry) in self.0 {
-            let Some(entry) = entry else { continue };
-            if entry.flags.contains(FdbFlags::TARGET) {
-                tables.stations.insert(mac, entry.port);
-            }
-            tables.fdb.insert(mac, entry);
-        }
+    /// The entry of each address that has one owner.
+    pub(super) fn resolve(self) -> impl Iterator<Item = (Mac, FdbEntry)> {
+        self.0.into_iter().filter_map(|(mac, entry)| Some((mac, entry?)))
     }
 }
 
@@ -97,8 +95,14 @@ fn is_set_by_hand(entry: &BridgeFdbEntry, held: &BTreeMap<Mac, Ifindex>) -> bool
     }
 }
 
+/// The entry for a port, unless the bridge gave it no number.
+pub(super) fn port_entry(port: &PortView, eligible: bool) -> Option<(Ifindex, PortEntry)> {
+    let flags = if eligible { PortFlags::ELIGIBLE } else { PortFlags::default() };
+    Some((port.link.ifindex, PortEntry { slot: port.link.bridge_port?.slot, flags }))
+}
+
 /// The entry for the peer's own address.
-fn peer_entry(port: &PortView, eligible: bool) -> Option<FdbEntry> {
+pub(super) fn peer_entry(port: &PortView, eligible: bool, lease: Lease) -> Option<FdbEntry> {
     let peer = port.peer.as_ref()?;
     let mac = peer.mac.filter(|mac| mac.is_station())?;
     let bridge_port = port.link.bridge_port?;
@@ -111,7 +115,7 @@ fn peer_entry(port: &PortView, eligible: bool) -> Option<FdbEntry> {
     }
     Some(FdbEntry {
         key: MacKey::of(mac),
-        lease: Lease::FOREVER,
+        lease,
         port: port.link.ifindex,
         slot: bridge_port.slot,
         flags,
@@ -121,7 +125,7 @@ fn peer_entry(port: &PortView, eligible: bool) -> Option<FdbEntry> {
 }
 
 /// The addresses of the bridge and of its ports: frames to them are for the host.
-fn local_addresses(view: &BridgeView) -> impl Iterator<Item = Mac> {
+pub(super) fn local_addresses(view: &BridgeView) -> impl Iterator<Item = Mac> {
     let ports = view.ports.iter().filter_map(|port| port.link.mac);
     let listed = view.fdb.iter().filter(|entry| entry.kind == FdbKind::Local);
     view.bridge
@@ -132,7 +136,7 @@ fn local_addresses(view: &BridgeView) -> impl Iterator<Item = Mac> {
         .filter(|mac| mac.is_station())
 }
 
-fn local_entry(mac: Mac, bridge: Ifindex) -> FdbEntry {
+pub(super) fn local_entry(mac: Mac, bridge: Ifindex) -> FdbEntry {
     FdbEntry {
         key: MacKey::of(mac),
         lease: Lease::FOREVER,
@@ -177,6 +181,7 @@ pub(super) mod tests {
             isolated: false,
             learning: true,
             locked: false,
+            answers_neighbours: false,
         });
         let mut peer = link(2, LinkKind::Veth, 0x20 + number);
         peer.peer = Some(PeerRef { ifindex: Ifindex(ifindex), netns: Some(NetnsId(0)) });
@@ -184,7 +189,7 @@ pub(super) mod tests {
     }
 
     pub(crate) fn view(ports: Vec<PortView>) -> BridgeView {
-        let bridge = link(3, LinkKind::Bridge { vlan_filtering: false }, 1);
+        let bridge = link(3, LinkKind::Bridge { vlan_filtering: false, ageing_ms: 300_000 }, 1);
         BridgeView {
             bridge,
             ports,
@@ -257,7 +262,7 @@ pub(super) mod tests {
     #[test]
     fn station_that_somebody_tied_to_another_port_is_left_to_the_bridge() {
         let mut view = view(vec![pair(5, 1), pair(6, 2)]);
-        let entry = BridgeFdbEntry { mac: inside(1), port: Ifindex(6), kind: FdbKind::Sticky };
+        let entry = BridgeFdbEntry { mac: inside(1), port: Ifindex(6), kind: FdbKind::Sticky, age_ms: 0 };
         view.fdb.push(entry);
         assert!(!fresh(&view).fdb.contains_key(&inside(1)));
         // Ours, from when the station was on that port.

@@ -7,7 +7,7 @@ use netlink_packet_route::{
 };
 use veth_common::{Ifindex, Mac};
 
-use super::{Netlink, NetlinkError};
+use super::{Netlink, NetlinkError, TICK_MS};
 use crate::view::{BridgeFdbEntry, FdbKind};
 
 impl Netlink {
@@ -45,6 +45,21 @@ impl Netlink {
         )
     }
 
+    /// Has the bridge take `mac` for seen on `port` just now, as if a frame had come from there.
+    ///
+    /// # Minimum kernel version
+    ///
+    /// 3.0 (`NTF_USE` of bridges).
+    #[doc(alias = "NTF_USE")]
+    pub fn refresh_station(&mut self, port: Ifindex, mac: Mac) -> Result<(), NetlinkError> {
+        let mut message = message_of(port, mac);
+        message.header.state = NeighbourState::Reachable;
+        message.header.flags |= NeighbourFlags::Use;
+        self.execute(RouteNetlinkMessage::NewNeighbour(message), NLM_F_CREATE, || {
+            format!("refresh {mac} on bridge port {}", port.0)
+        })
+    }
+
     /// Makes the bridge forget `mac` on `port`.
     pub fn forget_station(&mut self, port: Ifindex, mac: Mac) -> Result<(), NetlinkError> {
         let message = message_of(port, mac);
@@ -66,18 +81,27 @@ fn message_of(port: Ifindex, mac: Mac) -> NeighbourMessage {
 fn entry_of(message: &NeighbourMessage, bridge: Ifindex) -> Option<BridgeFdbEntry> {
     let mut mac = None;
     let mut controller = None;
+    let mut age_ms = 0;
+    let mut has_vlan = false;
     for attribute in &message.attributes {
         match attribute {
             NeighbourAttribute::LinkLayerAddress(bytes) => {
                 mac = bytes.as_slice().try_into().ok().map(Mac);
             }
             NeighbourAttribute::Controller(ifindex) => controller = Some(Ifindex(*ifindex)),
+            NeighbourAttribute::CacheInfo(info) => age_ms = u64::from(info.updated) * TICK_MS,
+            NeighbourAttribute::Vlan(_) => has_vlan = true,
             _ => {}
         }
     }
     let port = Ifindex(message.header.ifindex);
     // Devices answer with their own filters (NTF_SELF) in the same dump; those are no stations.
     if controller != Some(bridge) && port != bridge {
+        return None;
+    }
+    // A bridge that does not filter VLANs finds stations without one, and one that does has no fast
+    // path. Addresses of its own are its own in any VLAN.
+    if has_vlan && message.header.state != NeighbourState::Permanent {
         return None;
     }
     let kind = if message.header.state == NeighbourState::Permanent {
@@ -89,5 +113,5 @@ fn entry_of(message: &NeighbourMessage, bridge: Ifindex) -> Option<BridgeFdbEntr
     } else {
         FdbKind::Learned
     };
-    Some(BridgeFdbEntry { mac: mac?, port, kind })
+    Some(BridgeFdbEntry { mac: mac?, port, kind, age_ms })
 }

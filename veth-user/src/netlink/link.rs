@@ -11,7 +11,7 @@ use netlink_packet_route::{
 };
 use veth_common::{Ifindex, Mac, PortSlot};
 
-use super::{Netlink, NetlinkError};
+use super::{Netlink, NetlinkError, TICK_MS};
 use crate::inventory::PairKind;
 use crate::view::{BridgePort, Link, LinkKind, NetnsId, PeerRef, PortState};
 
@@ -212,12 +212,17 @@ fn take_infos(link: &mut Link, infos: &[LinkInfo]) {
         match info {
             LinkInfo::Kind(InfoKind::Veth) => link.kind = LinkKind::Veth,
             LinkInfo::Kind(InfoKind::Bridge) => {
-                link.kind = LinkKind::Bridge { vlan_filtering: false };
+                link.kind = LinkKind::Bridge { vlan_filtering: false, ageing_ms: 0 };
             }
             LinkInfo::Kind(kind) => link.kind = LinkKind::Other(kind.to_string()),
             LinkInfo::Data(InfoData::Bridge(settings)) => {
+                let ageing = settings.iter().find_map(|setting| match setting {
+                    InfoBridge::AgeingTime(ticks) => Some(*ticks),
+                    _ => None,
+                });
                 link.kind = LinkKind::Bridge {
                     vlan_filtering: settings.contains(&InfoBridge::VlanFiltering(true)),
+                    ageing_ms: u64::from(ageing.unwrap_or_default()) * TICK_MS,
                 };
             }
             LinkInfo::PortData(InfoPortData::BridgePort(settings)) => {
@@ -235,6 +240,7 @@ fn bridge_port_of(settings: &[InfoBridgePort]) -> BridgePort {
         isolated: false,
         learning: true,
         locked: false,
+        answers_neighbours: false,
     };
     for setting in settings {
         match *setting {
@@ -245,6 +251,10 @@ fn bridge_port_of(settings: &[InfoBridgePort]) -> BridgePort {
             InfoBridgePort::Isolated(on) => port.isolated = on,
             InfoBridgePort::Learning(on) => port.learning = on,
             InfoBridgePort::Locked(on) => port.locked = on,
+            InfoBridgePort::ProxyARP(on)
+            | InfoBridgePort::ProxyARPWifi(on)
+            | InfoBridgePort::NeighSupress(on)
+            | InfoBridgePort::NeighVlanSuppress(on) => port.answers_neighbours |= on,
             _ => {}
         }
     }

@@ -29,3 +29,7 @@ pub use ethtool::Ethtool;
 pub use link::LinkChange;
 pub use monitor::{Event, Monitor};
 pub use socket::Netlink;
+
+/// What the kernel counts time in towards user space, in milliseconds (`USER_HZ` is 100).
+#[doc(alias = "USER_HZ")]
+const TICK_MS: u64 = 10;

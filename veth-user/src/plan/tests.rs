@@ -102,7 +102,7 @@ impl Model {
         match step.clone() {
             Step::CreateBridge { mac, mtu_bytes } => {
                 assert_eq!(self.observed.bridge, BridgeState::Absent);
-                let kind = LinkKind::Bridge { vlan_filtering: false };
+                let kind = LinkKind::Bridge { vlan_filtering: false, ageing_ms: 300_000 };
                 let ifindex = self.next_ifindex();
                 self.observed.bridge = BridgeState::Ours(link(ifindex, kind, mac, mtu_bytes));
             }

@@ -11,6 +11,8 @@ pub struct BridgeFdbEntry {
     pub port: Ifindex,
     /// How the bridge came to know it.
     pub kind: FdbKind,
+    /// How many milliseconds ago it was last seen, or told of, there.
+    pub age_ms: u64,
 }
 
 /// How a bridge came to know an address, and whether that can change.

@@ -46,6 +46,8 @@ pub enum LinkKind {
     Bridge {
         /// It drops VLAN tags and frames by port membership.
         vlan_filtering: bool,
+        /// After how many milliseconds it forgets a station that was not seen.
+        ageing_ms: u64,
     },
     /// Anything else, by the kernel's name; empty for hardware.
     Other(String),
@@ -82,4 +84,6 @@ pub struct BridgePort {
     pub learning: bool,
     /// Only known stations may send.
     pub locked: bool,
+    /// The bridge answers ARP and neighbour solicitations for what is behind it.
+    pub answers_neighbours: bool,
 }
