@@ -10,8 +10,8 @@ use aya_ebpf::{
     maps::{Array, HashMap, PerCpuArray},
 };
 use veth_common::{
-    Counter, FdbEntry, Ifindex, Lease, MAX_SLOTS, MacKey, Meta, NEAR_PLACES, PortCounters, PortEntry,
-    PortSlot, Verdict, near_place,
+    Counter, FdbEntry, Ifindex, Lease, MAX_SLOTS, MacKey, Meta, NEAR_PLACES, PortCounters,
+    PortEntry, PortSlot, Verdict, near_place,
 };
 
 use crate::tables::Tables;
@@ -121,14 +121,26 @@ fn near_station(key: MacKey) -> Option<FdbEntry> {
     reason = "keys that are handed on by value make the program longer"
 )]
 pub fn revoke(key: MacKey) {
-    for entry in [NEAR.get_ptr_mut(near_place(key)), FDB.get_ptr_mut(&key)].into_iter().flatten() {
-        // SAFETY: the pointer is a value of a map, which is there for as long as this program runs.
-        let theirs = unsafe { (&raw const (*entry).key).read_volatile() };
-        if theirs == key {
-            // SAFETY: as above, and an aligned word: whoever reads it meanwhile sees the old lease
-            // or the new one. Volatile: the entry is shared with programs on other CPUs.
-            unsafe { (&raw mut (*entry).lease).write_volatile(Lease::EXPIRED) };
-        }
+    // One after the other: both pointers at once make code that the verifier refuses.
+    if let Some(entry) = NEAR.get_ptr_mut(near_place(key)) {
+        end_lease(entry, key);
+    }
+    if let Some(entry) = FDB.get_ptr_mut(&key) {
+        end_lease(entry, key);
+    }
+}
+
+/// Ends the lease of a value of a map, if that is the entry of `key`.
+#[inline(always)]
+fn end_lease(entry: *mut FdbEntry, key: MacKey) {
+    // SAFETY: the pointer is a value of a map, which is there for as long as the program runs.
+    let theirs = unsafe { &raw const (*entry).key };
+    // SAFETY: as above.
+    let lease = unsafe { &raw mut (*entry).lease };
+    // SAFETY: as above, and an aligned word. Volatile: the entry is shared with programs on other CPUs.
+    if unsafe { theirs.read_volatile() } == key {
+        // SAFETY: as above; whoever reads it meanwhile sees the old lease or the new one.
+        unsafe { lease.write_volatile(Lease::EXPIRED) };
     }
 }
 

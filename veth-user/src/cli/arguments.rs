@@ -1,11 +1,11 @@
 //! The arguments, and the help that teaches them.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::bench::BenchOptions;
-use crate::{datapath::Hook, topology::DatapathKind};
+use crate::{datapath::Hook, topology::DatapathKind, view::Bypass};
 
 /// A fast, observable path between network namespaces.
 ///
@@ -24,6 +24,7 @@ use crate::{datapath::Hook, topology::DatapathKind};
   veth stats lab --watch                       see what its frames do
   veth bench                                   what the fast path is worth on this machine
   veth down lab                                take it down
+  veth attach docker0                          put the fast path on a bridge that is in use
 
 Exit status:
   0  done                         3  something of that name is not ours
@@ -100,9 +101,33 @@ changed, and no daemon is asked.")]
 Traffic goes between the first two namespaces that have addresses of one family. The same traffic
 is measured over the plain bridge and over the fast path in turn.")]
     Run(RunOptions),
+    /// Put the fast path on a bridge that somebody else made: docker0, podman, libvirt, CNI.
+    #[command(after_help = "Examples:
+  veth attach docker0 --dry-run     say for each port whether it can be served, and if not, why
+  veth attach docker0               attach, and follow containers that come and go; Ctrl-C detaches
+  veth attach docker0 --bypass br_netfilter
+                                    although the host's iptables rules for bridged frames (and
+                                    DOCKER-USER between containers) then do not apply
+  veth attach docker0 --install     write a systemd unit that does this at boot
+  veth detach docker0               take it off again
+
+Nothing of the bridge, its ports or its containers is changed. What the fast path would pass by is
+refused; --bypass accepts it by name:
+  br_netfilter nft_bridge nft_netdev ebtables tc_ingress tc_egress qdisc
+
+When this process is killed, the bridge has all frames again within 3 seconds; `veth agent docker0`
+takes the fast path up where it was left.")]
+    Attach(AttachOptions),
+    /// Take the fast path off a bridge that somebody else made.
+    #[command(after_help = "Examples:
+  veth detach docker0
+
+Nothing being attached is no error.")]
+    Detach(DetachOptions),
     /// Keep a fabric's maps true while ports come and go.
     #[command(after_help = "Examples:
   veth agent lab
+  veth agent docker0
 
 Runs until it is told to stop or the fabric is gone; forwarding goes on without it. Under systemd
 (Type=notify) it reports when it is ready.")]
@@ -206,6 +231,42 @@ pub struct RunOptions {
     pub hook: Option<HookName>,
 }
 
+/// Options of `attach`.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an argument of its own")]
+pub struct AttachOptions {
+    /// Name of the bridge.
+    pub bridge: String,
+    /// Only say what would be served, and what not.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Accept that frames pass this by; may be given several times.
+    #[arg(long, value_name = "NAME", value_parser = super::attach::bypass)]
+    pub bypass: Vec<Bypass>,
+    /// Where to attach the program; by default the best that the kernel has.
+    #[arg(long, value_name = "HOOK")]
+    pub hook: Option<HookName>,
+    /// Wait for the bridge when there is none yet.
+    #[arg(long)]
+    pub wait: bool,
+    /// Attach, or look once more, and return; an agent has to keep it.
+    #[arg(long, conflicts_with = "wait")]
+    pub once: bool,
+    /// Print a systemd unit for this, and do nothing.
+    #[arg(long)]
+    pub unit: bool,
+    /// Write a systemd unit for this into DIR, and do nothing else.
+    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "/etc/systemd/system")]
+    pub install: Option<PathBuf>,
+}
+
+/// Options of `detach`.
+#[derive(Debug, Args)]
+pub struct DetachOptions {
+    /// Name of the bridge.
+    pub bridge: String,
+}
+
 /// Options of `agent`.
 #[derive(Debug, Args)]
 pub struct AgentOptions {
@@ -223,6 +284,12 @@ pub enum HookName {
     Tcx,
     /// A filter on the port's clsact qdisc.
     Clsact,
+}
+
+impl fmt::Display for HookName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Hook::from(*self).fmt(f)
+    }
 }
 
 impl From<HookName> for Hook {

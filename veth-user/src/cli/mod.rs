@@ -4,9 +4,11 @@
 
 mod agent;
 mod arguments;
+mod attach;
 mod bench;
 mod down;
 mod generate;
+mod keep;
 mod ls;
 mod run;
 mod session;
@@ -50,6 +52,8 @@ pub fn main() -> ExitCode {
         Command::Ls(options) => ls::run(&session, options),
         Command::Run(options) => run::run(&session, options),
         Command::Agent(options) => agent::run(&session, options),
+        Command::Attach(options) => attach::attach(&session, options),
+        Command::Detach(options) => attach::detach(&session, options),
         Command::Bench(options) => bench::run(&session, options),
         Command::Completions { .. } | Command::Man { .. } => Ok(()),
     })

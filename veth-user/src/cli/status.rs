@@ -59,8 +59,9 @@ pub(super) fn run(session: &Session, options: &StatusOptions) -> Result<()> {
 fn describe(output: &Output) -> String {
     let status = &output.status;
     let fast = status.ports.iter().filter(|port| port.fast).count();
+    let kind = if status.ownership == "adopted" { "bridge" } else { "fabric" };
     let mut text = format!(
-        "fabric {}: datapath {}, MTU {}, fast path on {fast} of {} ports\n",
+        "{kind} {}: datapath {}, MTU {}, fast path on {fast} of {} ports\n",
         status.fabric,
         status.datapath,
         status.mtu_bytes,
@@ -86,6 +87,16 @@ fn describe(output: &Output) -> String {
     }
     if !status.ports.is_empty() {
         text += &report::finish(&table);
+    }
+    if status.ownership == "adopted" {
+        for port in &status.ports {
+            if let Some(explanation) = &port.explanation {
+                text += &format!("port {} is left to the bridge: {explanation}\n", port.name);
+            }
+        }
+        for bypass in status.bypasses.iter() {
+            text += &format!("accepted (--bypass {bypass}): {}\n", bypass.explanation());
+        }
     }
     for problem in &status.problems {
         text += &format!("problem: {problem}\n");

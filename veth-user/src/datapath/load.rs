@@ -1,31 +1,25 @@
 //! Loading the object, or taking over what is pinned.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use aya::{
     EbpfLoader,
-    maps::{Array, Map, MapData},
+    maps::{Array, MapData},
 };
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
-use veth_common::{ABI_VERSION, Ifindex, Mac, Meta, names};
+use veth_common::{ABI_VERSION, Ifindex, Meta, Ownership, names};
 
 use super::{
     Attached, CounterMap, DatapathError, Hook, PortDevice, PreparedMap, Present, RELEASE,
     TC_OBJECT, TableMaps, XDP_OBJECT,
-    attach::{attach_clsact, attach_tcx, attach_xdp, detach_clsact, live_hook, program_of_link},
+    attach::{attach_clsact, attach_tcx, attach_xdp, detach_clsact, live_hook},
     bpffs, dir_of,
     features::has_coarse_clock,
+    pins::{LINKS, link_pin, pin_name, pinned_links, pinned_meta},
     program::Program,
     release_text,
-    tables::read_stations,
 };
-use crate::forwarding::FastPath;
-
-/// Name of the directory of the links, below the fabric's.
-const LINKS: &str = "ports";
+use crate::{forwarding::FastPath, view::Bypasses};
 
 /// Where the program of a loaded datapath comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -272,7 +266,8 @@ impl Datapath {
         Ok(forgotten)
     }
 
-    /// Makes this the fabric's datapath: pins the program in place of any other and signs the maps.
+    /// Makes this the fabric's datapath: pins the program in place of any other and signs the maps,
+    /// which say whose bridge it is and what frames may pass by there.
     ///
     /// To be called when the tables are written and the ports are attached; a process that dies
     /// before leaves pins that the next [`load`](Self::load) takes for unfinished.
@@ -280,7 +275,11 @@ impl Datapath {
     /// # Errors
     ///
     /// When the pin or the map cannot be written.
-    pub fn commit(&mut self) -> Result<(), DatapathError> {
+    pub fn commit(
+        &mut self,
+        ownership: Ownership,
+        bypasses: Bypasses,
+    ) -> Result<(), DatapathError> {
         if matches!(self.source, ProgramSource::Loaded | ProgramSource::Upgraded) {
             // The old one first: two kinds at once would not say which is right.
             for path in [self.path.other(), self.path] {
@@ -288,16 +287,22 @@ impl Datapath {
             }
             self.program.pin(&self.dir.join(pin_name(self.path)))?;
             self.source = ProgramSource::Adopted;
-            let meta = Meta {
+            self.sign(Meta {
                 abi: ABI_VERSION,
                 release: RELEASE,
                 netns_inode: self.netns_inode,
+                ownership,
+                bypasses: bypasses.bits(),
                 ..Meta::default()
-            };
-            self.meta.set(0, meta, 0).map_err(|source| DatapathError::Map {
-                action: "write the identity map".into(),
-                source,
             })?;
+        }
+        let signed = self.meta.get(&0, 0).map_err(|source| DatapathError::Map {
+            action: "read the identity map".into(),
+            source,
+        })?;
+        let meta = Meta { ownership, bypasses: bypasses.bits(), ..signed };
+        if meta != signed {
+            self.sign(meta)?;
         }
         if self.path == FastPath::Tc && self.prepared.is_empty()? {
             for name in names::XDP_MAPS {
@@ -307,78 +312,16 @@ impl Datapath {
         Ok(())
     }
 
+    fn sign(&mut self, meta: Meta) -> Result<(), DatapathError> {
+        self.meta.set(0, meta, 0).map_err(|source| DatapathError::Map {
+            action: "write the identity map".into(),
+            source,
+        })
+    }
+
     fn link_pin(&self, ifindex: Ifindex) -> PathBuf {
         link_pin(&self.dir, ifindex)
     }
-}
-
-/// The identity of the pinned datapath of `fabric`: `None` when it has none, zeros when its
-/// construction was interrupted.
-///
-/// # Errors
-///
-/// When the pin is there and cannot be read (`CAP_BPF`).
-pub fn read_meta(fabric: &str) -> Result<Option<Meta>, DatapathError> {
-    pinned_meta(&dir_of(fabric))
-}
-
-/// Id of the program of `path` that is pinned for `fabric`, if there is one.
-///
-/// # Errors
-///
-/// When the pin is there and cannot be read (`CAP_BPF`).
-pub fn pinned_program(fabric: &str, path: FastPath) -> Result<Option<u32>, DatapathError> {
-    let pin = dir_of(fabric).join(pin_name(path));
-    if !pin.exists() {
-        return Ok(None);
-    }
-    Program::open(&pin, path).map(|(_, info)| Some(info.id()))
-}
-
-/// The fast path whose program is pinned for `fabric`.
-pub fn pinned_path(fabric: &str) -> Option<FastPath> {
-    let dir = dir_of(fabric);
-    [FastPath::Tc, FastPath::Xdp].into_iter().find(|path| dir.join(pin_name(*path)).exists())
-}
-
-/// The stations that the pinned maps of `fabric` have as targets; none without pins.
-///
-/// # Errors
-///
-/// When the pins are there and cannot be read (`CAP_BPF`).
-pub fn pinned_stations(fabric: &str) -> Result<BTreeMap<Mac, Ifindex>, DatapathError> {
-    let pin = dir_of(fabric).join(names::MAP_FDB);
-    if !pin.exists() {
-        return Ok(BTreeMap::new());
-    }
-    let fdb = MapData::from_pin(&pin).and_then(Map::from_map_data);
-    read_stations(fdb.map_err(|source| DatapathError::Map {
-        action: format!("open {}", pin.display()),
-        source,
-    })?)
-}
-
-fn pinned_meta(dir: &Path) -> Result<Option<Meta>, DatapathError> {
-    let path = dir.join(names::MAP_META);
-    if !path.exists() {
-        return Ok(None);
-    }
-    let read =
-        || Array::<_, Meta>::try_from(Map::from_map_data(MapData::from_pin(&path)?)?)?.get(&0, 0);
-    read()
-        .map(Some)
-        .map_err(|source| DatapathError::Map { action: format!("read {}", path.display()), source })
-}
-
-/// The pinned links below `dir`, by the index that their ports had.
-fn pinned_links(dir: &Path) -> Result<Vec<(Ifindex, PathBuf)>, DatapathError> {
-    Ok(bpffs::list(&dir.join(LINKS))?
-        .into_iter()
-        .filter_map(|path| {
-            let ifindex = path.file_name()?.to_str()?.parse().ok()?;
-            Some((Ifindex(ifindex), path))
-        })
-        .collect())
 }
 
 /// Removes the pins of programs and maps. What was prepared has to be put back whatever release did
@@ -390,14 +333,6 @@ fn remove_objects(dir: &Path) -> Result<(), DatapathError> {
         bpffs::unpin(&dir.join(name))?;
     }
     Ok(())
-}
-
-/// What the program of `path` is pinned as.
-const fn pin_name(path: FastPath) -> &'static str {
-    match path {
-        FastPath::Tc => names::TC_INGRESS,
-        FastPath::Xdp => names::XDP_INGRESS,
-    }
 }
 
 fn maps_of(path: FastPath) -> impl Iterator<Item = &'static str> {
@@ -419,31 +354,4 @@ const fn object_of(path: FastPath) -> &'static [u8] {
 /// the map creation itself will say so.
 fn lift_memory_limit() {
     let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
-}
-
-/// Id of the program of the link that is pinned in `fabric` for the port with that index.
-///
-/// # Errors
-///
-/// When the pin is there and cannot be opened (`CAP_BPF`).
-pub fn linked_program(fabric: &str, ifindex: Ifindex) -> Result<Option<u32>, DatapathError> {
-    program_of_link(&link_pin(&dir_of(fabric), ifindex))
-}
-
-/// Detaches the programs of `fabric` from every port that has them through a link.
-///
-/// # Errors
-///
-/// When a pin is there and cannot be removed.
-pub fn remove_links(fabric: &str) -> Result<(), DatapathError> {
-    Ok(bpffs::remove_dir(&dir_of(fabric).join(LINKS))?)
-}
-
-/// Whether a link for the port with that index is pinned in `fabric`.
-pub fn has_link(fabric: &str, ifindex: Ifindex) -> bool {
-    link_pin(&dir_of(fabric), ifindex).exists()
-}
-
-fn link_pin(dir: &Path, ifindex: Ifindex) -> PathBuf {
-    dir.join(LINKS).join(ifindex.0.to_string())
 }

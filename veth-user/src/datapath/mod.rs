@@ -24,6 +24,7 @@ mod load;
 mod log;
 mod near;
 mod object;
+mod pins;
 mod prepared;
 mod program;
 mod tables;
@@ -33,12 +34,13 @@ pub use bpffs::{BpffsError, dir_of, fabrics, remove_dir};
 pub use counters::CounterMap;
 pub use error::DatapathError;
 pub use features::{Unsupported, require_hook, supported_hook, xdp_mtu_limit_bytes};
-pub use load::{
-    Datapath, ProgramSource, has_link, linked_program, pinned_path, pinned_program,
-    pinned_stations, read_meta, remove_links,
-};
+pub use load::{Datapath, ProgramSource};
 #[cfg(feature = "ebpf-log")]
 pub use log::print_records;
 pub use object::{BENCH_OBJECT, RELEASE, TC_OBJECT, XDP_OBJECT, release_text};
+pub use pins::{
+    has_link, linked_program, pinned_leases, pinned_path, pinned_program, pinned_stations,
+    read_meta, remove_links,
+};
 pub use prepared::PreparedMap;
-pub use tables::{Changes, TableMaps};
+pub use tables::{Changes, Renewal, TableMaps};

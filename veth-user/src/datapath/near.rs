@@ -51,6 +51,12 @@ impl Near {
         if is_free || is_changed { self.write(entry.key, &present, entry) } else { Ok(()) }
     }
 
+    /// The lease of the station at `key`, if that has its place.
+    pub(super) fn lease_of(&self, key: MacKey) -> Result<Option<Lease>, DatapathError> {
+        let present = self.read(key)?;
+        Ok((present.key == key && present.version != 0).then_some(present.lease))
+    }
+
     fn read(&self, key: MacKey) -> Result<FdbEntry, DatapathError> {
         self.map.get(&near_place(key), 0).map_err(failed("read"))
     }

@@ -1,7 +1,7 @@
 //! The port and FDB maps: bringing them to what they should hold.
 
 use std::{
-    collections::{self, BTreeMap},
+    collections::{self, BTreeMap, BTreeSet},
     hash::Hash,
     ops::AddAssign,
     thread,
@@ -16,7 +16,7 @@ use aya::{
     },
 };
 use nix::errno::Errno;
-use veth_common::{FdbEntry, FdbFlags, Ifindex, Mac, MacKey, PortEntry, PortFlags, names};
+use veth_common::{FdbEntry, FdbFlags, Ifindex, Lease, Mac, MacKey, PortEntry, PortFlags, names};
 
 use super::{DatapathError, near::Near};
 use crate::forwarding::Tables;
@@ -129,9 +129,70 @@ impl TableMaps {
     }
 }
 
-/// The stations that are targets in the FDB map `fdb`, and the port of each.
-pub(super) fn read_stations(fdb: Map) -> Result<BTreeMap<Mac, Ifindex>, DatapathError> {
-    Ok(targets_in(&Table::open(names::MAP_FDB, fdb)?.read()?))
+/// What became of an attempt to renew leases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// Every entry has the new lease.
+    Done,
+    /// Some were not as they had been left, because the program took them back or somebody removed
+    /// them. They stay as they are until somebody has looked at the bridge.
+    Contradicted,
+}
+
+impl TableMaps {
+    /// The stations of `served` whose entries the program took back: they were seen on another port.
+    ///
+    /// # Errors
+    ///
+    /// When a map cannot be read.
+    pub fn revoked<'a>(
+        &self,
+        served: impl IntoIterator<Item = &'a FdbEntry>,
+    ) -> Result<BTreeSet<Mac>, DatapathError> {
+        let mut revoked = BTreeSet::new();
+        for entry in served {
+            if self.lease_of(entry.key)? == Some(Lease::EXPIRED) {
+                revoked.insert(entry.key.mac());
+            }
+        }
+        Ok(revoked)
+    }
+
+    /// Writes `served` anew, with the leases that they have there, unless the program took them back.
+    ///
+    /// # Errors
+    ///
+    /// When a map cannot be read or written.
+    pub fn renew<'a>(
+        &mut self,
+        served: impl IntoIterator<Item = &'a FdbEntry>,
+    ) -> Result<Renewal, DatapathError> {
+        let mut renewal = Renewal::Done;
+        for entry in served {
+            match self.lease_of(entry.key)? {
+                None | Some(Lease::EXPIRED) => renewal = Renewal::Contradicted,
+                Some(_) => {
+                    self.fdb.insert(entry.key, *entry)?;
+                    self.near.offer(entry)?;
+                }
+            }
+        }
+        Ok(renewal)
+    }
+
+    /// Until when an entry may be used. The program takes a lease back in both of its places, but may
+    /// miss one that is being written.
+    fn lease_of(&self, key: MacKey) -> Result<Option<Lease>, DatapathError> {
+        let lease = self.fdb.get(&key)?.map(|entry| entry.lease);
+        let near = self.near.lease_of(key)?;
+        Ok(lease.map(|lease| near.map_or(lease, |near| lease.min(near))))
+    }
+}
+
+/// The entries of the FDB map `fdb` that are targets.
+pub(super) fn read_targets(fdb: Map) -> Result<Vec<FdbEntry>, DatapathError> {
+    let entries = Table::<MacKey, FdbEntry>::open(names::MAP_FDB, fdb)?.read()?.into_values();
+    Ok(entries.filter(|entry| entry.flags.contains(FdbFlags::TARGET)).collect())
 }
 
 fn targets_in(fdb: &collections::HashMap<MacKey, FdbEntry>) -> BTreeMap<Mac, Ifindex> {
@@ -219,6 +280,28 @@ impl<K: Pod + Eq + Hash, V: Pod + Eq> Table<K, V> {
         Ok(changes)
     }
 
+    /// The value of one entry, if there is one.
+    fn get(&self, key: &K) -> Result<Option<V>, DatapathError> {
+        match self.map.get(key, 0) {
+            Ok(value) => Ok(Some(value)),
+            Err(MapError::KeyNotFound) => Ok(None),
+            Err(source) => Err(self.failed("read", source)),
+        }
+    }
+
+    /// Writes one entry; false when there is no room for it.
+    fn insert(&mut self, key: K, value: V) -> Result<bool, DatapathError> {
+        match self.map.insert(key, value, 0) {
+            Ok(()) => Ok(true),
+            Err(MapError::SyscallError(error))
+                if error.io_error.raw_os_error() == Some(Errno::E2BIG as i32) =>
+            {
+                Ok(false)
+            }
+            Err(source) => Err(self.failed("write", source)),
+        }
+    }
+
     /// Removes one entry; false when there was none.
     fn remove(&mut self, key: &K) -> Result<bool, DatapathError> {
         match self.map.remove(key) {
@@ -239,15 +322,7 @@ impl<K: Pod + Eq + Hash, V: Pod + Eq> Table<K, V> {
                 Some(_) => changes.changed += 1,
                 None => changes.added += 1,
             }
-            match self.map.insert(*key, *value, 0) {
-                Ok(()) => {}
-                Err(MapError::SyscallError(error))
-                    if error.io_error.raw_os_error() == Some(Errno::E2BIG as i32) =>
-                {
-                    left_out = true;
-                }
-                Err(source) => return Err(self.failed("write", source)),
-            }
+            left_out |= !self.insert(*key, *value)?;
         }
         if left_out {
             return Err(DatapathError::Full { map: self.name, entries: wanted.len() });

@@ -29,6 +29,29 @@ pub enum FabricError {
     /// The fabric has no datapath.
     #[error("fabric {0} has no datapath; `veth up` with datapath = \"tc\" in its file adds one")]
     NoDatapath(String),
+    /// The bridge is somebody else's, and veth was only attached to it.
+    #[error("bridge {0} is not veth's own; `veth detach {0}` takes the fast path off it")]
+    Adopted(String),
+    /// The bridge is of a fabric that veth made.
+    #[error("{0} is a fabric that veth made itself; `veth up` and `veth down` are for those")]
+    Managed(String),
+    /// Nothing was ever attached to the bridge.
+    #[error("nothing is attached to bridge {0}; `veth attach {0}` attaches the fast path")]
+    NotAttached(String),
+    /// A fast path would pass things by that the user did not accept.
+    #[error(
+        "bridge {bridge} is left as it is:{}\nthe fast path takes frames past that; where it does \
+         not matter, attach with: {flags}",
+        lines(.causes)
+    )]
+    Refused {
+        /// The bridge.
+        bridge: String,
+        /// What would be passed by, one sentence each.
+        causes: Vec<String>,
+        /// The arguments that accept it.
+        flags: String,
+    },
     /// The directory of the namespaces cannot be read.
     #[error("list namespaces: {0}")]
     Names(#[source] std::io::Error),
@@ -88,7 +111,7 @@ impl FabricError {
 
     /// Whether things of others are in the way.
     pub fn is_conflict(&self) -> bool {
-        matches!(self, Self::Conflicts(_))
+        matches!(self, Self::Conflicts(_) | Self::Adopted(_) | Self::Managed(_))
     }
 
     /// Whether the kernel lacks something.
@@ -113,6 +136,10 @@ impl FabricError {
             _ => false,
         }
     }
+}
+
+fn lines(causes: &[String]) -> String {
+    causes.iter().map(|cause| format!("\n  {cause}")).collect()
 }
 
 fn list(errors: &[FabricError]) -> String {

@@ -4,15 +4,17 @@
 //! namespaces and pins, so they work the same after a crash, an edit of the file, or somebody's
 //! clean-up by hand.
 
+mod adopted;
 mod apply;
 mod error;
 mod observe;
 mod status;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
-use veth_common::Ifindex;
+use veth_common::{Ifindex, Ownership};
 
+pub use adopted::{is_there, release, require_adoptable, signed, survey};
 pub use error::FabricError;
 pub use status::{
     CountedPort, FabricStatus, MemberStatus, PortStatus, counted_ports, list, status,
@@ -27,11 +29,13 @@ use crate::{
     netns,
     plan::{BridgeState, Conflicts, PortPresence, Step, plan, plan_removal},
     sync::{
-        HookPolicy, Reconciled, Reconciler, SyncError, XdpAttachment, our_program, restore_peers,
+        HookPolicy, Keeping, Reconciled, Reconciler, SyncError, XdpAttachment, our_program,
+        restore_peers,
     },
     topology::{FabricName, NetnsName, Topology},
     view::{Link, LinkKind},
 };
+use adopted::is_adopted;
 use apply::Executor;
 use observe::Depth;
 
@@ -88,7 +92,7 @@ pub fn up(
     let mut executor = Executor::new(&mut host, fabric, &observed, &links);
     executor.run(&plan.build, control)?;
     let attached = match hook {
-        Some(hook) => Reconciler::start(fabric, hook)
+        Some(hook) => Reconciler::start(fabric, hook, Keeping::Managed)
             .and_then(|mut reconciler| {
                 reconciler.reconcile(control.stop).map(|done| Some((reconciler, done)))
             })
@@ -124,7 +128,8 @@ pub fn up(
 
 /// Brings `fabric` back to the fast path that it had. The wish to stop is why; it must not stop this.
 fn switch_back(fabric: &FabricName, former: FastPath) -> Result<(), FabricError> {
-    Reconciler::start(fabric, hook_policy(former, None)?)?.reconcile(&Stop::new())?;
+    let hook = hook_policy(former, None)?;
+    Reconciler::start(fabric, hook, Keeping::Managed)?.reconcile(&Stop::new())?;
     Ok(())
 }
 
@@ -178,6 +183,9 @@ pub struct Lowered {
 /// What could not be removed, all of it.
 pub fn down(fabric: &FabricName, control: &mut Control<'_>) -> Result<Lowered, FabricError> {
     let _lock = FabricLock::acquire(fabric.as_str(), control.stop, control.waiting)?;
+    if is_adopted(fabric)? {
+        return Err(FabricError::Adopted(fabric.to_string()));
+    }
     let mut host = Netlink::open()?;
     let (observed, links) = observe::observe(&mut host, fabric, &[], Depth::Marks)?;
     let had_datapath = has_datapath(fabric)?;
@@ -204,22 +212,27 @@ pub fn down(fabric: &FabricName, control: &mut Control<'_>) -> Result<Lowered, F
     Ok(Lowered { steps, had_datapath })
 }
 
-/// Makes sure that `fabric` is one that veth made and that it has a datapath.
+/// Makes sure that `fabric` is one that veth made, or a bridge that it is attached to, and that it has
+/// a datapath. Says how it is kept.
 ///
 /// # Errors
 ///
 /// When it is not there, somebody else's, or has none.
-pub fn require_datapath(fabric: &FabricName) -> Result<(), FabricError> {
-    let link = Netlink::open()?.link_by_name(fabric.as_str())?;
-    match link.map(|link| observe::bridge_state(fabric, &link)) {
-        None | Some(BridgeState::Absent) => Err(SyncError::Absent(fabric.to_string()).into()),
-        Some(BridgeState::Foreign(what)) => {
-            Err(Conflicts(vec![format!("{fabric}: {what}")]).into())
-        }
-        Some(BridgeState::Ours(_)) => match datapath::read_meta(fabric.as_str())? {
-            Some(_) => Ok(()),
-            None => Err(FabricError::NoDatapath(fabric.to_string())),
+pub fn require_datapath(fabric: &FabricName) -> Result<Keeping, FabricError> {
+    let Some(link) = Netlink::open()?.link_by_name(fabric.as_str())? else {
+        return Err(SyncError::Absent(fabric.to_string()).into());
+    };
+    let meta = signed(fabric)?;
+    match observe::bridge_state(fabric, &link) {
+        BridgeState::Foreign(_) if matches!(link.kind, LinkKind::Bridge { .. }) => match meta {
+            Some(meta) if meta.ownership == Ownership::ADOPTED => Ok(Keeping::of(&meta)),
+            _ => Err(FabricError::NotAttached(fabric.to_string())),
         },
+        BridgeState::Foreign(what) => Err(Conflicts(vec![format!("{fabric}: {what}")]).into()),
+        BridgeState::Ours(_) if meta.is_some() => Ok(Keeping::Managed),
+        BridgeState::Ours(_) | BridgeState::Absent => {
+            Err(FabricError::NoDatapath(fabric.to_string()))
+        }
     }
 }
 
@@ -235,7 +248,7 @@ pub fn missing(topology: &Topology) -> Result<Vec<Step>, FabricError> {
     Ok(plan(topology, &observed)?.steps().cloned().collect())
 }
 
-/// Attaches the datapath of a fabric that is up, and makes it true.
+/// Attaches the datapath of a bridge that is up, and makes it true.
 ///
 /// # Errors
 ///
@@ -243,10 +256,11 @@ pub fn missing(topology: &Topology) -> Result<Vec<Step>, FabricError> {
 pub fn attach(
     fabric: &FabricName,
     hook: HookPolicy,
+    keeping: Keeping,
     stop: &Stop,
 ) -> Result<Reconciled, FabricError> {
     let _lock = FabricLock::acquire(fabric.as_str(), stop, &mut || {})?;
-    Ok(Reconciler::start(fabric, hook)?.reconcile(stop)?)
+    Ok(Reconciler::start(fabric, hook, keeping)?.reconcile(stop)?)
 }
 
 /// Detaches the datapath of `fabric` and removes its pins; the bridge takes over. Having none is
@@ -266,7 +280,11 @@ fn detach_locked(fabric: &FabricName) -> Result<(), FabricError> {
     if !has_datapath(fabric)? {
         return detach_filters(&mut host, fabric, &links);
     }
-    let stations = datapath::pinned_stations(fabric.as_str())?;
+    let stations = if is_adopted(fabric)? {
+        BTreeMap::new()
+    } else {
+        datapath::pinned_stations(fabric.as_str())?
+    };
     detach_filters(&mut host, fabric, &links)?;
     let attachments = links.iter().map(|link| XdpAttachment::of(fabric, link));
     let released = attachments.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;

@@ -11,9 +11,11 @@ use crate::{
     forwarding::{FastPath, eligibility, is_hookable},
     netlink::Netlink,
     plan::{BridgeState, Mark, NetnsState, PortPresence},
-    sync::{SyncError, observe_bridge, observe_xdp, our_program},
+    sync::{
+        Keeping, SyncError, look_for_bypassed, now_ns, observe_bridge, observe_xdp, our_program,
+    },
     topology::FabricName,
-    view::{BridgeView, Link, PortView},
+    view::{BridgeView, Bypasses, Link, PortView},
 };
 
 /// A fabric as it is.
@@ -21,6 +23,10 @@ use crate::{
 pub struct FabricStatus {
     /// Its name.
     pub fabric: String,
+    /// Whose bridge it is: `managed` by veth, or `adopted` from somebody else.
+    pub ownership: &'static str,
+    /// What the user accepted that frames pass by.
+    pub bypasses: Bypasses,
     /// The datapath that is pinned: `tc`, `xdp`, or `none`.
     pub datapath: &'static str,
     /// Release of the pinned object.
@@ -113,12 +119,29 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
     if view.is_none() && !has_pins && observed.members.is_empty() {
         return Err(SyncError::Absent(fabric.to_string()).into());
     }
+    let keeping = meta.map_or(Keeping::Managed, |meta| Keeping::of(&meta));
+    let (ownership, bypasses) = match keeping {
+        Keeping::Managed => ("managed", Bypasses::NONE),
+        Keeping::Adopted { allowed } => ("adopted", allowed),
+    };
+    let is_adopted = keeping != Keeping::Managed;
+    if let Some(view) = view.as_mut().filter(|_| is_adopted) {
+        view.allowed = bypasses;
+        look_for_bypassed(&mut host, view)?;
+    }
     let mut problems = Vec::new();
     match &observed.bridge {
         BridgeState::Ours(bridge) if !bridge.is_up => problems.push("the bridge is down".into()),
-        BridgeState::Ours(_) => {}
+        BridgeState::Foreign(what) if !is_adopted => problems.push(what.clone()),
+        BridgeState::Ours(_) | BridgeState::Foreign(_) => {}
         BridgeState::Absent => problems.push("the bridge is missing".into()),
-        BridgeState::Foreign(what) => problems.push(what.clone()),
+    }
+    let is_vouched_for = !is_adopted || has_valid_leases(fabric)?;
+    if !is_vouched_for {
+        problems.push(format!(
+            "nobody renews what the fast path may use, so the bridge forwards everything: is \
+             `veth agent {fabric}` running?"
+        ));
     }
     if has_pins && meta.is_none_or(|meta| meta.abi == 0) {
         problems.push("the datapath was left unfinished; `veth up` completes it".into());
@@ -162,11 +185,13 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
     if let Some(view) = &view {
         let served_by = path.unwrap_or(FastPath::Tc);
         for port in &view.ports {
-            let status = port_status(&mut host, view, port, fabric, served_by)?;
+            let mut status = port_status(&mut host, view, port, fabric, served_by)?;
+            status.fast &= is_vouched_for;
             if meta.is_some() && status.hook.is_none() && is_hookable(port, served_by) {
                 problems.push(format!("port {}: the program is not attached", status.name));
             }
-            if let Some(explanation) = &status.explanation {
+            // What somebody else put into a bridge of theirs is no problem of it.
+            if let Some(explanation) = status.explanation.as_ref().filter(|_| !is_adopted) {
                 problems.push(format!("port {} is left to the bridge: {explanation}", status.name));
             }
             ports.push(status);
@@ -174,6 +199,8 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
     }
     Ok(FabricStatus {
         fabric: fabric.to_string(),
+        ownership,
+        bypasses,
         datapath: path.map_or("none", FastPath::name),
         release: meta.filter(|it| it.abi != 0).map(|it| datapath::release_text(it.release)),
         is_up: view.as_ref().is_some_and(|view| view.bridge.is_up),
@@ -182,6 +209,14 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
         namespaces,
         problems,
     })
+}
+
+/// Whether somebody vouches for the stations that the fast path serves; where it serves none, nobody
+/// has to.
+fn has_valid_leases(fabric: &FabricName) -> Result<bool, FabricError> {
+    let leases = datapath::pinned_leases(fabric.as_str())?;
+    let now_ns = now_ns();
+    Ok(leases.is_empty() || leases.iter().any(|lease| lease.is_valid_at(now_ns)))
 }
 
 fn port_status(

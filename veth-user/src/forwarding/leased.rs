@@ -52,7 +52,11 @@ impl Tables {
         for (mac, port) in &known {
             tables.fdb.entry(*mac).or_insert_with(|| {
                 let slot = ports.get(port).and_then(|port| port.link.bridge_port);
-                unserved_entry(MacKey::of(*mac), *port, slot.map_or(PortSlot::UNKNOWN, |it| it.slot))
+                unserved_entry(
+                    MacKey::of(*mac),
+                    *port,
+                    slot.map_or(PortSlot::UNKNOWN, |it| it.slot),
+                )
             });
         }
         // Last, so that a peer that claims an address of the host does not get it.
@@ -73,9 +77,10 @@ pub fn overlooked<'a>(
 ) -> impl Iterator<Item = &'a BridgeFdbEntry> {
     let due_ms = u64::try_from(ageing.as_millis() / 4).unwrap_or(u64::MAX);
     view.fdb.iter().filter(move |entry| {
-        let is_served = tables.fdb.get(&entry.mac).is_some_and(|ours| {
-            ours.flags.contains(FdbFlags::SOURCE) && ours.port == entry.port
-        });
+        let is_served = tables
+            .fdb
+            .get(&entry.mac)
+            .is_some_and(|ours| ours.flags.contains(FdbFlags::SOURCE) && ours.port == entry.port);
         entry.kind == FdbKind::Learned && is_served && entry.age_ms >= due_ms && sends(entry.port)
     })
 }
@@ -100,12 +105,7 @@ mod tests {
     }
 
     fn learned(number: u8, port: u32, age_ms: u64) -> BridgeFdbEntry {
-        BridgeFdbEntry {
-            mac: inside(number),
-            port: Ifindex(port),
-            kind: FdbKind::Learned,
-            age_ms,
-        }
+        BridgeFdbEntry { mac: inside(number), port: Ifindex(port), kind: FdbKind::Learned, age_ms }
     }
 
     /// Two ports, whose stations the bridge has learned.

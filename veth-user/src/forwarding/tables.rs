@@ -262,7 +262,8 @@ pub(super) mod tests {
     #[test]
     fn station_that_somebody_tied_to_another_port_is_left_to_the_bridge() {
         let mut view = view(vec![pair(5, 1), pair(6, 2)]);
-        let entry = BridgeFdbEntry { mac: inside(1), port: Ifindex(6), kind: FdbKind::Sticky, age_ms: 0 };
+        let entry =
+            BridgeFdbEntry { mac: inside(1), port: Ifindex(6), kind: FdbKind::Sticky, age_ms: 0 };
         view.fdb.push(entry);
         assert!(!fresh(&view).fdb.contains_key(&inside(1)));
         // Ours, from when the station was on that port.

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{HookPolicy, Reconciled, Reconciler, SyncError};
+use super::{HookPolicy, Keeping, Reconciled, Reconciler, SyncError};
 use crate::{
     Stop,
+    datapath::Renewal,
     lock::FabricLock,
     netlink::{Event, Monitor},
     topology::FabricName,
@@ -19,6 +20,12 @@ const GATHER: Duration = Duration::from_millis(10);
 /// How long to leave things alone when nothing happens. A look without cause is for what no
 /// event tells, like settings of the bridge on old kernels.
 const AUDIT: Duration = Duration::from_secs(30);
+
+/// The least time between two such looks.
+const AUDIT_MIN: Duration = Duration::from_millis(200);
+
+/// How often leases are renewed: often enough that two renewals may be late.
+const RENEWAL: Duration = Duration::from_secs(1);
 
 /// How long to wait before trying again what failed: at first, and at most.
 const RETRY: Duration = Duration::from_millis(50);
@@ -45,6 +52,8 @@ pub struct Agent {
     stats: AgentStats,
     /// How long the last round took.
     effort: Duration,
+    /// When leases are to be renewed; `None` where they have no end.
+    renewal: Option<Instant>,
 }
 
 impl Agent {
@@ -57,15 +66,18 @@ impl Agent {
     pub fn start(
         fabric: &FabricName,
         hook: HookPolicy,
+        keeping: Keeping,
         stop: &Stop,
     ) -> Result<(Self, Reconciled), SyncError> {
         let monitor = Monitor::subscribe()?;
         let _lock = FabricLock::acquire(fabric.as_str(), stop, &mut || {})?;
-        let mut reconciler = Reconciler::start(fabric, hook)?;
+        let mut reconciler = Reconciler::start(fabric, hook, keeping)?;
         let first = reconciler.reconcile(stop)?;
         let stats = AgentStats::default();
         let fabric = fabric.clone();
-        Ok((Self { fabric, reconciler, monitor, stats, effort: Duration::ZERO }, first))
+        let renewal = (keeping != Keeping::Managed).then(|| Instant::now() + RENEWAL);
+        let effort = Duration::ZERO;
+        Ok((Self { fabric, reconciler, monitor, stats, effort, renewal }, first))
     }
 
     /// What it has seen and done so far.
@@ -86,7 +98,9 @@ impl Agent {
         stop: &Stop,
         mut failed: impl FnMut(&SyncError),
     ) -> Result<Reconciled, SyncError> {
-        self.wait(Instant::now() + AUDIT).await?;
+        // Four looks before the bridge forgets what it does not see.
+        let audit = self.reconciler.ageing().map_or(AUDIT, |ageing| AUDIT.min(ageing / 4));
+        self.wait(Instant::now() + audit.max(AUDIT_MIN)).await?;
         let mut pause = RETRY;
         let mut told = None;
         loop {
@@ -123,9 +137,20 @@ impl Agent {
         let mut events = Vec::new();
         let mut deadline = deadline;
         loop {
+            let renewal = self.renewal.unwrap_or(deadline);
             tokio::select! {
                 heard = self.monitor.next(&mut events) => heard?,
-                () = sleep_until(deadline) => return Ok(()),
+                () = sleep_until(deadline.min(renewal)) => {}
+            }
+            if self.renewal.is_some() && Instant::now() >= renewal {
+                self.renewal = Some(Instant::now() + RENEWAL);
+                // What failed is tried again, and told of, by a look.
+                if !matches!(self.reconciler.renew(), Ok(Renewal::Done)) {
+                    return Ok(());
+                }
+            }
+            if Instant::now() >= deadline {
+                return Ok(());
             }
             if events.is_empty() {
                 continue;

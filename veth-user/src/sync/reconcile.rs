@@ -1,17 +1,24 @@
 //! One look at a bridge, and what follows from it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use veth_common::{Ifindex, Mac, PortSlot};
+use veth_common::{FdbEntry, FdbFlags, Ifindex, Lease, Mac, PortSlot};
 
 use super::{
-    SyncError, XdpAttachment, observe_bridge,
+    HookPolicy, Keeping, SyncError, XdpAttachment,
+    bypass::look_for_bypassed,
+    keeping::{Refresher, ageing_of, new_lease, now_ns},
+    observe_bridge,
     xdp::{prepare_peers, restore_peers},
 };
 use crate::{
     Stop,
     datapath::{
         self, Attached, Changes, Datapath, FilterPlace, Hook, PortDevice, Present, ProgramSource,
+        Renewal,
     },
     forwarding::{FastPath, Tables, eligibility, is_hookable},
     netlink::{Netlink, NetlinkError},
@@ -20,57 +27,23 @@ use crate::{
     view::{BridgeView, FdbKind, PortView},
 };
 
-/// How many ports at once are attached through tcx when there is a choice.
-///
-/// The kernel waits for an RCU grace period in each tcx attachment, and holds the lock of all
-/// network configuration meanwhile: some milliseconds for each port, a quarter of a minute for a
-/// thousand. A clsact filter takes no such wait, for a few nanoseconds more for each frame.
-/// Source: `tcx_entry_sync` in <https://github.com/torvalds/linux/blob/v6.12/include/net/tcx.h>.
-const TCX_AT_ONCE: usize = 64;
-
-/// Which hook to attach ports through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HookPolicy {
-    /// This one, whatever the ports have now.
-    Only(Hook),
-    /// What a port has now; for new ports the best that the kernel has, or clsact when there are
-    /// too many at once to wait for tcx.
-    Auto {
-        /// The best that the kernel has.
-        best: Hook,
-    },
-}
-
-impl HookPolicy {
-    fn choose(self, present: Option<Hook>, new_ports: usize) -> Hook {
-        match (self, present) {
-            (Self::Only(hook), _) => hook,
-            // One of the other fast path is what a switch left that was not completed.
-            (Self::Auto { best }, Some(present)) if present.path() == best.path() => present,
-            (Self::Auto { .. }, _) if new_ports > TCX_AT_ONCE => Hook::Clsact,
-            (Self::Auto { best }, _) => best,
-        }
-    }
-
-    /// The fast path whose program hangs there.
-    pub const fn path(self) -> FastPath {
-        match self {
-            Self::Only(hook) | Self::Auto { best: hook } => hook.path(),
-        }
-    }
-}
-
 /// Brings the datapath of one fabric to what its bridge is, as often as asked.
 pub struct Reconciler {
     host: Netlink,
     fabric: FabricName,
     hook: HookPolicy,
+    keeping: Keeping,
     datapath: Datapath,
     /// What the maps hold: at first what was found in them, which is what an earlier process did.
     written: Tables,
     /// The ports known to be attached, and the slot of each. Empty at first: the first round
     /// makes sure of every port.
     attached: BTreeMap<Ifindex, PortSlot>,
+    /// Until when entries of an adopted bridge may be used.
+    lease: Lease,
+    refresher: Refresher,
+    /// After how long the bridge forgets a station, as last seen.
+    ageing: Option<Duration>,
 }
 
 /// What one round found and did.
@@ -92,6 +65,8 @@ pub struct Reconciled {
     pub tables: Changes,
     /// Stations newly tied to their port in the bridge.
     pub stations: usize,
+    /// Stations that the bridge was told of because it no longer sees their frames.
+    pub refreshed: usize,
     /// Where the program came from.
     pub program: ProgramSource,
 }
@@ -114,12 +89,27 @@ impl Reconciler {
     ///
     /// When the kernel refuses the object or the pins, or they belong to a fabric in another
     /// network namespace.
-    pub fn start(fabric: &FabricName, hook: HookPolicy) -> Result<Self, SyncError> {
+    pub fn start(
+        fabric: &FabricName,
+        hook: HookPolicy,
+        keeping: Keeping,
+    ) -> Result<Self, SyncError> {
         let mut datapath = Datapath::load(fabric.as_str(), netns::current_inode()?, hook.path())?;
         let written = datapath.tables().read()?;
         let host = Netlink::open()?;
         let fabric = fabric.clone();
-        Ok(Self { host, fabric, hook, datapath, written, attached: BTreeMap::new() })
+        Ok(Self {
+            host,
+            fabric,
+            hook,
+            keeping,
+            datapath,
+            written,
+            attached: BTreeMap::new(),
+            lease: new_lease(),
+            refresher: Refresher::default(),
+            ageing: None,
+        })
     }
 
     /// Looks at the bridge and brings maps and attachments to what it is now.
@@ -134,6 +124,8 @@ impl Reconciler {
     /// each of which takes a while.
     pub fn reconcile(&mut self, stop: &Stop) -> Result<Reconciled, SyncError> {
         let path = self.datapath.path();
+        // Before the bridge is asked: what is taken back later may be because of what it says.
+        let pardoned = self.datapath.tables().revoked(served(&self.written))?;
         let view = observe_bridge(&mut self.host, self.fabric.as_str())?;
         let is_current = self.datapath.is_current()?;
         let Some(mut view) = view else {
@@ -149,8 +141,15 @@ impl Reconciler {
         if path == FastPath::Xdp {
             prepare_peers(&mut self.host, &self.fabric, &mut view, self.datapath.prepared())?;
         }
+        let tables = match self.keeping {
+            Keeping::Managed => Tables::of(&view, &self.written.stations, path),
+            Keeping::Adopted { allowed } => {
+                view.allowed = allowed;
+                look_for_bypassed(&mut self.host, &mut view)?;
+                self.leased_tables(&view, &pardoned)?
+            }
+        };
         let is_eligible = |port: &&PortView| eligibility(&view, port, path).is_ok();
-        let tables = Tables::of(&view, &self.written.stations, path);
         let mut done = Reconciled {
             ports: view.ports.len(),
             eligible: view.ports.iter().filter(is_eligible).count(),
@@ -158,7 +157,15 @@ impl Reconciler {
             ..Reconciled::default()
         };
         let released = self.let_go_of_other(&view)?;
-        done.stations = self.hold_stations(&view, &tables)?;
+        match self.keeping {
+            Keeping::Managed => done.stations = self.hold_stations(&view, &tables)?,
+            Keeping::Adopted { .. } => {
+                let counters = self.datapath.counters();
+                done.refreshed =
+                    self.refresher.refresh(&mut self.host, &view, &tables, counters)?;
+                self.ageing = ageing_of(&view);
+            }
+        }
         self.reset_counters(&tables)?;
         done.tables = self.datapath.tables().apply(&tables)?;
         self.attach_ports(&view, stop, &mut done)?;
@@ -169,9 +176,59 @@ impl Reconciler {
         done.detached = self.detach_ports(&hooked)?;
         let needs_xdp = |port: Ifindex| path == FastPath::Xdp && hooked.contains(&port);
         restore_peers(self.datapath.prepared(), needs_xdp)?;
-        self.datapath.commit()?;
+        let (ownership, bypasses) = self.keeping.signature();
+        self.datapath.commit(ownership, bypasses)?;
         self.written = tables;
         Ok(done)
+    }
+
+    /// Lets the entries of an adopted bridge be used for a while longer. Says whether somebody has to
+    /// look at the bridge first: the program saw a station elsewhere, or nobody vouched for the entries
+    /// in time.
+    ///
+    /// # Errors
+    ///
+    /// When a map cannot be read or written.
+    pub fn renew(&mut self) -> Result<Renewal, SyncError> {
+        if self.keeping == Keeping::Managed {
+            return Ok(Renewal::Done);
+        }
+        let is_late = !self.lease.is_valid_at(now_ns());
+        self.lease = new_lease();
+        if is_late || !self.datapath.is_current()? {
+            return Ok(Renewal::Contradicted);
+        }
+        for entry in self.written.fdb.values_mut().filter(|entry| is_served(entry)) {
+            // What was not pardoned waits for a look.
+            if entry.lease != Lease::EXPIRED {
+                entry.lease = self.lease;
+            }
+        }
+        Ok(self.datapath.tables().renew(served(&self.written))?)
+    }
+
+    /// How long the bridge may be left alone before stations that it does not see are forgotten by it.
+    pub(super) const fn ageing(&self) -> Option<Duration> {
+        self.ageing
+    }
+
+    /// What the maps of an adopted bridge should hold. What the program took back since `pardoned`
+    /// was read stays taken back, because `view` may be older than its reason.
+    fn leased_tables(
+        &mut self,
+        view: &BridgeView,
+        pardoned: &BTreeSet<Mac>,
+    ) -> Result<Tables, SyncError> {
+        if !self.lease.is_valid_at(now_ns()) {
+            self.lease = new_lease();
+        }
+        let mut tables = Tables::leased(view, self.lease);
+        for mac in self.datapath.tables().revoked(served(&self.written))? {
+            if let Some(entry) = tables.fdb.get_mut(&mac).filter(|_| !pardoned.contains(&mac)) {
+                entry.lease = Lease::EXPIRED;
+            }
+        }
+        Ok(tables)
     }
 
     /// Takes the other fast path off every port, when the fabric had that until now. Says where
@@ -326,27 +383,19 @@ pub fn our_program(host: &mut Netlink, ifindex: Ifindex) -> Result<Option<u32>, 
     host.ingress_program(ifindex, priority, handle, name)
 }
 
+/// The entries of adopted bridges that somebody has to vouch for.
+fn served(tables: &Tables) -> impl Iterator<Item = &FdbEntry> {
+    tables.fdb.values().filter(|entry| is_served(entry))
+}
+
+fn is_served(entry: &FdbEntry) -> bool {
+    entry.flags.contains(FdbFlags::TARGET) && entry.lease != Lease::FOREVER
+}
+
 fn slot_of(port: &PortView) -> Option<PortSlot> {
     port.link.bridge_port.map(|bridge_port| bridge_port.slot)
 }
 
 fn device(port: &PortView) -> PortDevice<'_> {
     PortDevice { ifindex: port.link.ifindex, name: &port.link.name }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hook_is_what_was_asked_for_then_what_is_there_then_the_best_that_is_quick() {
-        let auto = HookPolicy::Auto { best: Hook::Tcx };
-        assert_eq!(HookPolicy::Only(Hook::Tcx).choose(Some(Hook::Clsact), 1000), Hook::Tcx);
-        assert_eq!(auto.choose(Some(Hook::Clsact), 1), Hook::Clsact);
-        assert_eq!(auto.choose(None, TCX_AT_ONCE), Hook::Tcx);
-        assert_eq!(auto.choose(None, TCX_AT_ONCE + 1), Hook::Clsact);
-        assert_eq!(HookPolicy::Auto { best: Hook::Clsact }.choose(None, 1), Hook::Clsact);
-        assert_eq!(auto.choose(Some(Hook::Xdp), 1), Hook::Tcx);
-        assert_eq!(auto.choose(Some(Hook::Xdp), TCX_AT_ONCE + 1), Hook::Clsact);
-    }
 }

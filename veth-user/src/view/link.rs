@@ -73,6 +73,7 @@ pub enum PortState {
 
 /// A bridge's settings for one of its ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own in the kernel")]
 pub struct BridgePort {
     /// The bridge's own number for it, from 1.
     pub slot: PortSlot,

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::{Session, Talker, say};
 use crate::{
     Stop, fabric,
-    sync::HookPolicy,
+    sync::{HookPolicy, Keeping},
     topology::FabricName,
     traffic::{measure_round_trips, measure_stream},
 };
@@ -64,7 +64,7 @@ pub(super) fn compare(
         }
         fabric::detach(fabric, &Stop::new())?;
         let bridge = measure(session, client, server)?;
-        fabric::attach(fabric, hook, &Stop::new())?;
+        fabric::attach(fabric, hook, Keeping::Managed, &Stop::new())?;
         let fast = measure(session, client, server)?;
         // A round that was cut short says nothing.
         if !session.stop.is_requested() {

@@ -1,0 +1,120 @@
+//! Keeping a bridge's fast path true, and telling about it: what `agent` and `attach` have in common.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use sd_notify::NotifyState;
+use serde::Serialize;
+
+use super::session::{Session, complain, print, print_json};
+use crate::{
+    datapath::{self, Hook},
+    fabric,
+    forwarding::FastPath,
+    sync::{Agent, AgentStats, Keeping, Reconciled, SyncError},
+    topology::FabricName,
+};
+
+/// How often to see whether it is time to stop.
+const LOOK: Duration = Duration::from_millis(50);
+
+#[derive(Serialize)]
+struct Round<'a> {
+    fabric: &'a str,
+    #[serde(flatten)]
+    done: Reconciled,
+    agent: AgentStats,
+}
+
+/// Why there is nothing left to keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Somebody asked to stop.
+    Stopped,
+    /// The bridge is gone.
+    BridgeGone,
+    /// The datapath was taken down.
+    DatapathGone,
+}
+
+/// Keeps `name` until there is nothing left to keep.
+pub(super) async fn keep(
+    session: &Session,
+    name: &FabricName,
+    hook: Option<Hook>,
+    keeping: Keeping,
+) -> Result<End> {
+    let policy = || {
+        // What a fabric has can be switched while the agent runs.
+        let path = datapath::pinned_path(name.as_str()).unwrap_or(FastPath::Tc);
+        fabric::hook_policy(path, hook)
+    };
+    let (mut agent, first) = match Agent::start(name, policy()?, keeping, &session.stop) {
+        Err(SyncError::Absent(_)) => return Ok(End::BridgeGone),
+        Err(error) if error.is_interrupted() => return Ok(End::Stopped),
+        started => started?,
+    };
+    tell(session, name, first, agent.stats(), "ready")?;
+    #[cfg(feature = "ebpf-log")]
+    if let Some(path) = datapath::pinned_path(name.as_str())
+        && let Some(program) = datapath::pinned_program(name.as_str(), path)?
+    {
+        use anyhow::Context as _;
+        datapath::print_records(program).context("read the program's records")?;
+    }
+    notify(&[NotifyState::Ready]);
+    loop {
+        let round = tokio::select! {
+            round = agent.next(&session.stop, |error| {
+                complain(&format!("{name}: {error}; trying again"));
+            }) => round,
+            () = stopped(session) => return Ok(End::Stopped),
+        };
+        match round {
+            Ok(done) if done.is_unchanged() => {}
+            Ok(done) => tell(session, name, done, agent.stats(), "followed a change")?,
+            Err(SyncError::Absent(_)) => return Ok(End::BridgeGone),
+            Err(error) if error.is_interrupted() => return Ok(End::Stopped),
+            Err(SyncError::Replaced(_)) if datapath::read_meta(name.as_str())?.is_none() => {
+                return Ok(End::DatapathGone);
+            }
+            Err(SyncError::Replaced(_)) => {
+                let (anew, first) = Agent::start(name, policy()?, keeping, &session.stop)?;
+                agent = anew;
+                tell(session, name, first, agent.stats(), "took over a new datapath")?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+async fn stopped(session: &Session) {
+    while !session.stop.is_requested() {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn tell(
+    session: &Session,
+    fabric: &FabricName,
+    done: Reconciled,
+    agent: AgentStats,
+    what: &str,
+) -> Result<()> {
+    if session.json {
+        return print_json(&Round { fabric: fabric.as_str(), done, agent });
+    }
+    let Reconciled { ports, eligible, attached, replaced, detached, tables, .. } = done;
+    print(&format!(
+        "{fabric}: {what}: fast path on {eligible} of {ports} ports; {attached} attached, \
+         {replaced} upgraded, {detached} detached; map entries +{} ~{} -{}\n",
+        tables.added, tables.changed, tables.removed
+    ))
+}
+
+/// Tells the service manager, if there is one.
+pub(super) fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        complain(&format!("notify the service manager: {error}"));
+    }
+}
