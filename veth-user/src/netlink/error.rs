@@ -61,8 +61,16 @@ impl NetlinkError {
     /// The object is not of the kind that the request is for (any more), or this kernel does not
     /// know the request.
     pub fn is_unsupported(&self) -> bool {
-        matches!(self, Self::NoFamily { .. })
-            || matches!(self.errno(), Some(Errno::EOPNOTSUPP | Errno::EINVAL))
+        match self {
+            Self::NoFamily { .. } => true,
+            Self::Socket { source, .. } => {
+                source.raw_os_error() == Some(Errno::EPROTONOSUPPORT as i32)
+            }
+            Self::Refused { errno, .. } => {
+                matches!(errno, Errno::EOPNOTSUPP | Errno::EINVAL | Errno::EPROTONOSUPPORT)
+            }
+            Self::Malformed { .. } => false,
+        }
     }
 
     /// The kernel does not make devices of that kind: it was built without it, or is too old.

@@ -90,6 +90,26 @@ impl Netlink {
         }
     }
 
+    /// Whether a bridge was itself told to hand frames to iptables, ip6tables or arptables, whatever
+    /// the setting of its namespace says.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel cannot be asked. A bridge that is gone hands frames to nobody.
+    #[doc(alias = "IFLA_BR_NF_CALL_IPTABLES")]
+    pub fn bridge_calls_netfilter(&mut self, bridge: Ifindex) -> Result<bool, NetlinkError> {
+        let mut message = LinkMessage::default();
+        message.header.index = bridge.0;
+        let answer = self
+            .get(RouteNetlinkMessage::GetLink(message), || format!("look up bridge {}", bridge.0));
+        match answer {
+            Ok(RouteNetlinkMessage::NewLink(message)) => Ok(calls_netfilter(&message)),
+            Ok(_) => Ok(false),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     fn link(
         &mut self,
         message: LinkMessage,
@@ -231,6 +251,25 @@ fn take_infos(link: &mut Link, infos: &[LinkInfo]) {
             _ => {}
         }
     }
+}
+
+fn calls_netfilter(message: &LinkMessage) -> bool {
+    let infos = message.attributes.iter().filter_map(|attribute| match attribute {
+        LinkAttribute::LinkInfo(infos) => Some(infos),
+        _ => None,
+    });
+    let settings = infos.flatten().filter_map(|info| match info {
+        LinkInfo::Data(InfoData::Bridge(settings)) => Some(settings),
+        _ => None,
+    });
+    settings.flatten().any(|setting| {
+        matches!(
+            setting,
+            InfoBridge::NfCallIpTables(true)
+                | InfoBridge::NfCallIp6Tables(true)
+                | InfoBridge::NfCallArpTables(true)
+        )
+    })
 }
 
 fn bridge_port_of(settings: &[InfoBridgePort]) -> BridgePort {

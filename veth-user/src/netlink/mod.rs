@@ -4,7 +4,7 @@
 //! [`Netlink`] is one socket, bound for life to the network namespace it was opened in. The other
 //! files add verbs to it, one noun each, and turn messages into small types of this crate, so that
 //! nobody above names a netlink packet type. [`Ethtool`] is the same for what drivers can be told
-//! over generic netlink.
+//! over generic netlink, and [`Netfilter`] for what hooks into the way of frames.
 
 mod address;
 mod attributes;
@@ -14,10 +14,13 @@ mod ethtool;
 mod fdb;
 mod filter;
 mod generic;
+mod hooks;
 mod link;
 mod monitor;
 mod neighbour;
+mod netfilter;
 mod netnsid;
+mod nftables;
 mod route;
 mod socket;
 mod statistics;
@@ -26,8 +29,11 @@ mod transport;
 pub use device::{NewDevice, VethPair};
 pub use error::NetlinkError;
 pub use ethtool::Ethtool;
+pub use filter::FilterHooks;
 pub use link::LinkChange;
 pub use monitor::{Event, Monitor};
+pub use netfilter::Netfilter;
+pub use nftables::HookedDevices;
 pub use socket::Netlink;
 
 /// What the kernel counts time in towards user space, in milliseconds (`USER_HZ` is 100).
