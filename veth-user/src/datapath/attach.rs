@@ -312,7 +312,7 @@ fn is_absent(error: &ProgramError) -> bool {
     [Errno::ENOENT, Errno::ENODEV, Errno::EINVAL].into_iter().any(|it| has_errno(error, it))
 }
 
-fn has_errno(error: &(dyn std::error::Error + 'static), errno: Errno) -> bool {
+pub(super) fn has_errno(error: &(dyn std::error::Error + 'static), errno: Errno) -> bool {
     std::iter::successors(Some(error), |error| error.source()).any(|cause| {
         cause
             .downcast_ref::<io::Error>()
@@ -320,7 +320,7 @@ fn has_errno(error: &(dyn std::error::Error + 'static), errno: Errno) -> bool {
     })
 }
 
-fn attach_failed(
+pub(super) fn attach_failed(
     verb: &str,
     port: PortDevice<'_>,
     hook: Hook,

@@ -19,6 +19,7 @@ mod bpffs;
 mod counters;
 mod error;
 mod features;
+mod foreign;
 mod load;
 #[cfg(feature = "ebpf-log")]
 mod log;
@@ -34,6 +35,7 @@ pub use bpffs::{BpffsError, dir_of, fabrics, remove_dir};
 pub use counters::CounterMap;
 pub use error::DatapathError;
 pub use features::{Unsupported, require_hook, supported_hook, xdp_mtu_limit_bytes};
+pub use foreign::{has_tcx_egress, has_tcx_ingress_after};
 pub use load::{Datapath, ProgramSource};
 #[cfg(feature = "ebpf-log")]
 pub use log::print_records;
