@@ -35,6 +35,12 @@ pub fn bridge_netfilter() -> Vec<&'static str> {
         .collect()
 }
 
+/// Whether the kernel has loaded that module, or was built with it and shows so: a built-in one
+/// without parameters does not.
+pub fn has_module(name: &str) -> bool {
+    fs::exists(format!("/sys/module/{name}")).unwrap_or(false)
+}
+
 /// Has the calling thread's network namespace forward IP packets.
 ///
 /// # Errors

@@ -20,6 +20,8 @@ const TEST_PACKAGES: &[(&str, &str, &str)] = &[
     ),
     ("iputils-ping", "ping", "traffic that a user would send"),
     ("ethtool", "ethtool", "offloads as a user sets them, and a second opinion on them"),
+    ("nftables", "nft", "rules that the fast path would pass by"),
+    ("ebtables", "ebtables-legacy", "rules that the fast path would pass by, of the old kind"),
     ("tcpdump", "tcpdump", "VLAN tags of frames that arrived, which the kernel keeps beside them"),
 ];
 

@@ -1,21 +1,92 @@
 //! Finding out what a fast path over a bridge would pass by.
 
+use std::collections::BTreeMap;
+
+use veth_common::Ifindex;
+
 use super::SyncError;
 use crate::{
-    netlink::Netlink,
-    view::{BridgeView, Bypass, LinkKind},
+    datapath::{self, FilterPlace, PortDevice},
+    netlink::{FilterHooks, HookedDevices, Netfilter, Netlink, NetlinkError},
+    sysctl,
+    view::{BridgeView, Bypass, Bypasses, LinkKind, PortView},
 };
 
+/// Tables of legacy ebtables, each a module.
+const EBTABLES_MODULES: [&str; 3] = ["ebtable_filter", "ebtable_nat", "ebtable_broute"];
+
 /// Fills in what frames would pass by that a fast path hands from a veth port of `view` to another.
+/// The calling thread is in the namespace of the bridge.
+///
+/// The fabric's own program and filter are not counted, nor is a program that comes before it, which
+/// meets every frame.
 ///
 /// # Errors
 ///
 /// When the kernel cannot be asked. What it was built without is not there to be passed by.
-pub fn look_for_bypassed(_host: &mut Netlink, view: &mut BridgeView) -> Result<(), SyncError> {
+pub fn look_for_bypassed(host: &mut Netlink, view: &mut BridgeView) -> Result<(), SyncError> {
+    let mut netfilter = match Netfilter::open() {
+        Ok(netfilter) => Some(netfilter),
+        Err(error) if error.is_unsupported() => None,
+        Err(error) => return Err(error.into()),
+    };
+    let devices = match &mut netfilter {
+        Some(netfilter) => netfilter.hooked_devices()?,
+        None => HookedDevices::default(),
+    };
+    view.bypassed = of_bridge(host, netfilter.as_mut(), view.bridge.ifindex)?;
+    let filters = host.filter_hooks()?;
+    let fabric = &view.bridge.name;
     for port in view.ports.iter_mut().filter(|port| port.link.kind == LinkKind::Veth) {
-        if port.link.has_qdisc {
-            port.bypassed = port.bypassed.with(Bypass::Qdisc);
-        }
+        port.bypassed = of_filters(host, &filters, port.link.ifindex)?
+            .or(of_programs(fabric, port)?)
+            .or(when(Bypass::NftNetdev, devices.contains(&port.link.name)))
+            .or(when(Bypass::Qdisc, port.link.has_qdisc));
     }
     Ok(())
+}
+
+fn when(bypass: Bypass, is_found: bool) -> Bypasses {
+    if is_found { Bypasses::from([bypass]) } else { Bypasses::NONE }
+}
+
+/// What concerns all ports.
+fn of_bridge(
+    host: &mut Netlink,
+    netfilter: Option<&mut Netfilter>,
+    bridge: Ifindex,
+) -> Result<Bypasses, NetlinkError> {
+    let calls = !sysctl::bridge_netfilter().is_empty() || host.bridge_calls_netfilter(bridge)?;
+    let found = when(Bypass::BrNetfilter, calls);
+    let Some(netfilter) = netfilter else { return Ok(found) };
+    // A kernel that does not list its hooks may still show that a module has been loaded, though
+    // not for which namespace.
+    let has_ebtables = netfilter
+        .has_other_bridge_hook()?
+        .unwrap_or_else(|| EBTABLES_MODULES.into_iter().any(sysctl::has_module));
+    Ok(found
+        .or(when(Bypass::NftBridge, netfilter.has_bridge_chain()?))
+        .or(when(Bypass::Ebtables, has_ebtables)))
+}
+
+/// Filters of the port, other than ours.
+fn of_filters(
+    host: &mut Netlink,
+    hooks: &BTreeMap<Ifindex, FilterHooks>,
+    port: Ifindex,
+) -> Result<Bypasses, NetlinkError> {
+    let Some(hooks) = hooks.get(&port) else { return Ok(Bypasses::NONE) };
+    let FilterPlace { priority, handle, name } = datapath::FILTER;
+    let ingress = host.has_ingress_filter_beside(port, priority, handle, name)?;
+    let egress = *hooks == FilterHooks::IngressAndEgress && host.has_egress_filter(port)?;
+    Ok(when(Bypass::TcIngress, ingress).or(when(Bypass::TcEgress, egress)))
+}
+
+/// Programs at the tcx hooks of the port, other than ours.
+fn of_programs(fabric: &str, port: &PortView) -> Result<Bypasses, SyncError> {
+    let ours = datapath::linked_program(fabric, port.link.ifindex)?;
+    let device = PortDevice { ifindex: port.link.ifindex, name: &port.link.name };
+    let ingress = datapath::has_tcx_ingress_after(device, ours)?;
+    let egress = datapath::has_tcx_egress(device)?;
+    Ok(when(Bypass::TcIngress, ingress).or(when(Bypass::TcEgress, egress)))
 }

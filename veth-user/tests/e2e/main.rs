@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod bench;
+mod bypass;
 mod kill;
 mod lifecycle;
 mod ls;

@@ -1,6 +1,7 @@
 //! The verbs of the netlink layer against the real kernel, each test in namespaces of its own, and
 //! with the system's tools for a second opinion. They need root, and say so.
 
+mod bypass;
 mod devices;
 mod offloads;
 mod routes;
