@@ -41,6 +41,21 @@ impl Netfilter {
     }
 }
 
+impl Netfilter {
+    /// Asks for one object; `None` when this kernel does not know the question.
+    pub(super) fn get(
+        &mut self,
+        question: NetfilterMessage,
+        action: impl Fn() -> String,
+    ) -> Result<Option<NetfilterMessage>, NetlinkError> {
+        match self.transport.get(question, action) {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if error.is_unsupported() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 /// A message from or to a subsystem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NetfilterMessage {

@@ -10,6 +10,7 @@ use super::{
 mod uapi {
     pub(super) const SUBSYSTEM: u8 = 10;
     pub(super) const GET_CHAIN: u8 = 4;
+    pub(super) const GET_GENERATION: u8 = 16;
     pub(super) const GET_FLOWTABLE: u8 = 23;
 
     pub(super) const FAMILY_ANY: u8 = 0;
@@ -17,6 +18,7 @@ mod uapi {
     pub(super) const FAMILY_NETDEV: u8 = 5;
     pub(super) const FAMILY_BRIDGE: u8 = 7;
 
+    pub(super) const GENERATION_ID: u16 = 1;
     pub(super) const CHAIN_HOOK: u16 = 4;
     pub(super) const CHAIN_POLICY: u16 = 5;
     pub(super) const CHAIN_USE: u16 = 6;
@@ -89,6 +91,25 @@ impl Netfilter {
             devices.extend(devices_of_flowtable(table.attributes.as_bytes()));
         }
         Ok(HookedDevices(devices))
+    }
+
+    /// The number of changes that the namespace's rules have seen, in any table; zero without nftables.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel cannot be asked.
+    ///
+    /// # Minimum kernel version
+    ///
+    /// 3.18 (`NFT_MSG_GETGEN`).
+    #[doc(alias = "NFT_MSG_GETGEN")]
+    pub fn generation(&mut self) -> Result<u32, NetlinkError> {
+        let question = question(uapi::GET_GENERATION, uapi::FAMILY_ANY);
+        let answer = self.get(question, || "ask for the generation of the rules".into())?;
+        let bytes = answer.and_then(|answer| {
+            attribute(answer.attributes.as_bytes(), uapi::GENERATION_ID)?.first_chunk().copied()
+        });
+        Ok(bytes.map_or(0, u32::from_be_bytes))
     }
 
     fn chains(&mut self, family: u8) -> Result<Vec<NetfilterMessage>, NetlinkError> {

@@ -46,6 +46,27 @@ pub fn look_for_bypassed(host: &mut Netlink, view: &mut BridgeView) -> Result<()
     Ok(())
 }
 
+/// What tells that rules may have changed, which no event does. Cheap enough to be asked every second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RuleState {
+    /// How many settings of `br_netfilter` are on.
+    settings: usize,
+    /// The generation of nftables.
+    generation: u32,
+}
+
+impl RuleState {
+    /// What it is now. The calling thread is in the namespace of the bridge.
+    pub(super) fn read() -> Result<Self, NetlinkError> {
+        let generation = match Netfilter::open() {
+            Ok(mut netfilter) => netfilter.generation()?,
+            Err(error) if error.is_unsupported() => 0,
+            Err(error) => return Err(error),
+        };
+        Ok(Self { settings: sysctl::bridge_netfilter().len(), generation })
+    }
+}
+
 fn when(bypass: Bypass, is_found: bool) -> Bypasses {
     if is_found { Bypasses::from([bypass]) } else { Bypasses::NONE }
 }

@@ -9,7 +9,7 @@ use veth_common::{FdbEntry, FdbFlags, Ifindex, Lease, Mac, PortSlot};
 
 use super::{
     HookPolicy, Keeping, SyncError, XdpAttachment,
-    bypass::look_for_bypassed,
+    bypass::{RuleState, look_for_bypassed},
     keeping::{Refresher, ageing_of, new_lease, now_ns},
     observe_bridge,
     xdp::{prepare_peers, restore_peers},
@@ -42,6 +42,8 @@ pub struct Reconciler {
     /// Until when entries of an adopted bridge may be used.
     lease: Lease,
     refresher: Refresher,
+    /// The rules on the way, when they were last looked at.
+    rules: Option<RuleState>,
     /// After how long the bridge forgets a station, as last seen.
     ageing: Option<Duration>,
 }
@@ -108,6 +110,7 @@ impl Reconciler {
             attached: BTreeMap::new(),
             lease: new_lease(),
             refresher: Refresher::default(),
+            rules: None,
             ageing: None,
         })
     }
@@ -145,6 +148,7 @@ impl Reconciler {
             Keeping::Managed => Tables::of(&view, &self.written.stations, path),
             Keeping::Adopted { allowed } => {
                 view.allowed = allowed;
+                self.rules = Some(RuleState::read()?);
                 look_for_bypassed(&mut self.host, &mut view)?;
                 self.leased_tables(&view, &pardoned)?
             }
@@ -183,8 +187,8 @@ impl Reconciler {
     }
 
     /// Lets the entries of an adopted bridge be used for a while longer. Says whether somebody has to
-    /// look at the bridge first: the program saw a station elsewhere, or nobody vouched for the entries
-    /// in time.
+    /// look at the bridge first: the program saw a station elsewhere, rules on the way have changed,
+    /// or nobody vouched for the entries in time.
     ///
     /// # Errors
     ///
@@ -195,7 +199,7 @@ impl Reconciler {
         }
         let is_late = !self.lease.is_valid_at(now_ns());
         self.lease = new_lease();
-        if is_late || !self.datapath.is_current()? {
+        if is_late || !self.datapath.is_current()? || Some(RuleState::read()?) != self.rules {
             return Ok(Renewal::Contradicted);
         }
         for entry in self.written.fdb.values_mut().filter(|entry| is_served(entry)) {

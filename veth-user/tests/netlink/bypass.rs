@@ -12,7 +12,7 @@ use veth_user::{
     datapath::{Hook, TC_OBJECT},
     netlink::{LinkChange, Netfilter, Netlink, VethPair},
     netns::Netns,
-    sync::{HookPolicy, Reconciler, look_for_bypassed, observe_bridge},
+    sync::{HookPolicy, Keeping, Reconciler, look_for_bypassed, observe_bridge},
     sysctl,
     view::{Bypass, Bypasses},
 };
@@ -320,8 +320,9 @@ fn own_program_is_none_of_anybody_elses_and_what_comes_before_it_is_not_passed_b
         }
         for hook in [Hook::Tcx, Hook::Clsact] {
             let fabric = "lab".parse().expect("a name");
-            let mut reconciler = Reconciler::start(&fabric, HookPolicy::Only(hook))
-                .expect("the datapath can be loaded");
+            let mut reconciler =
+                Reconciler::start(&fabric, HookPolicy::Only(hook), Keeping::Managed)
+                    .expect("the datapath can be loaded");
             let done = reconciler.reconcile(&Stop::default()).expect("the port takes it");
             assert_eq!(done.attached + done.replaced, 1, "{hook}");
             lab.assert_nothing("our own");
