@@ -3,6 +3,7 @@
 //! Each test has a host of its own: a network namespace and a mount namespace that nobody else
 //! sees, with its own `/run/netns` and BPF file system. They need root, and say so.
 
+mod adopt;
 mod bad_input;
 mod bench;
 mod bypass;

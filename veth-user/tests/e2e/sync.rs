@@ -2,7 +2,7 @@
 //!
 //! How long it takes is printed, and not asserted: a busy machine proves nothing.
 
-mod lab;
+pub(crate) mod lab;
 mod settings;
 mod upheaval;
 mod xdp;

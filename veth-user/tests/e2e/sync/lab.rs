@@ -25,26 +25,26 @@ use crate::{
 };
 
 /// The fabric `lab`, with red, blue, green and grey.
-pub(super) struct Lab {
-    pub(super) sandbox: Sandbox,
-    pub(super) file: String,
-    pub(super) agent: Agent,
-    maps: Maps,
+pub(crate) struct Lab {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) file: String,
+    pub(crate) agent: Agent,
+    pub(crate) maps: Maps,
 }
 
 impl Lab {
-    pub(super) fn up() -> Self {
+    pub(crate) fn up() -> Self {
         Self::up_with(&[])
     }
 
     /// The same over one of the fast paths. That it is what the file says, too, so that another `up`
     /// changes nothing.
-    pub(super) fn over(datapath: &str) -> Self {
+    pub(crate) fn over(datapath: &str) -> Self {
         let text = format!("datapath = \"{datapath}\"\n{TRIO}");
         Self::up_as(&text, &[])
     }
 
-    pub(super) fn up_with(options: &[&str]) -> Self {
+    pub(crate) fn up_with(options: &[&str]) -> Self {
         Self::up_as(TRIO, options)
     }
 
@@ -60,7 +60,7 @@ impl Lab {
     /// Does `script`, waits until the maps have followed, and prints how long that took at most:
     /// the time of the script is in it.
     #[track_caller]
-    pub(super) fn follow(&self, what: &str, script: &str, followed: impl Fn(&Maps) -> bool) {
+    pub(crate) fn follow(&self, what: &str, script: &str, followed: impl Fn(&Maps) -> bool) {
         let started = Instant::now();
         self.sandbox.sh(script);
         let done = started.elapsed();
@@ -75,7 +75,7 @@ impl Lab {
 
     /// Whether bridges can filter VLANs here (`CONFIG_BRIDGE_VLAN_FILTERING`, of any version);
     /// says so when they cannot, because something then goes untested.
-    pub(super) fn kernel_has_vlan_filtering(&self) -> bool {
+    pub(crate) fn kernel_has_vlan_filtering(&self) -> bool {
         let try_it = "ip link add probe type bridge vlan_filtering 1 2>&1 || true";
         let answer = self.sandbox.sh(&format!("{try_it}; ip link del probe 2>/dev/null || true"));
         assert!(answer.is_empty() || answer.contains("not supported"), "{answer}");
@@ -85,25 +85,25 @@ impl Lab {
         answer.is_empty()
     }
 
-    pub(super) fn mac(&self, member: &str) -> Mac {
+    pub(crate) fn mac(&self, member: &str) -> Mac {
         mac(&self.sandbox, Some(member), "eth0")
     }
 
     /// The index of a device of the host.
-    pub(super) fn port(&self, name: &str) -> Ifindex {
+    pub(crate) fn port(&self, name: &str) -> Ifindex {
         let index = self.sandbox.ifindex(name);
         Ifindex(u32::try_from(index).expect("the kernel's are not larger"))
     }
 
     /// What a verdict has counted on a port.
     #[track_caller]
-    pub(super) fn counted(&self, port: &str, verdict: &str) -> u64 {
+    pub(crate) fn counted(&self, port: &str, verdict: &str) -> u64 {
         self.sandbox.counter("lab", port, verdict).0
     }
 
     /// Waits until datagrams from one end to the other arrive, and are counted as `verdict`.
     #[track_caller]
-    pub(super) fn expect_verdict(&self, from: End<'_>, to: End<'_>, verdict: &str) {
+    pub(crate) fn expect_verdict(&self, from: End<'_>, to: End<'_>, verdict: &str) {
         wait_until(&format!("{from:?} to {to:?} as {verdict}"), || {
             let before = self.counted(from.netns, verdict);
             is_reachable(&self.sandbox, from, to) && self.counted(from.netns, verdict) > before
@@ -112,12 +112,12 @@ impl Lab {
 
     /// Waits until both ends talk to each other over the fast path.
     #[track_caller]
-    pub(super) fn expect_fast(&self, one: End<'_>, other: End<'_>) {
+    pub(crate) fn expect_fast(&self, one: End<'_>, other: End<'_>) {
         self.expect_verdict(one, other, "redirected");
         self.expect_verdict(other, one, "redirected");
     }
 
-    pub(super) fn down(self) {
+    pub(crate) fn down(self) {
         let Self { sandbox, agent, maps, .. } = self;
         drop(maps);
         agent.stop();
@@ -125,26 +125,26 @@ impl Lab {
     }
 }
 
-pub(super) fn red() -> End<'static> {
+pub(crate) fn red() -> End<'static> {
     end("red", "10.77.0.1")
 }
 
-pub(super) fn blue() -> End<'static> {
+pub(crate) fn blue() -> End<'static> {
     end("blue", "10.77.0.2")
 }
 
-pub(super) fn green() -> End<'static> {
+pub(crate) fn green() -> End<'static> {
     end("green", "10.77.0.3")
 }
 
 /// The maps of the fabric, as the program sees them.
-pub(super) struct Maps {
+pub(crate) struct Maps {
     fdb: HashMap<MapData, MacKey, FdbEntry>,
     ports: HashMap<MapData, Ifindex, PortEntry>,
 }
 
 impl Maps {
-    fn open(sandbox: &Sandbox) -> Self {
+    pub(crate) fn open(sandbox: &Sandbox) -> Self {
         let map = |name| {
             let pin = sandbox.path(&format!("/sys/fs/bpf/veth/lab/{name}"));
             let data = MapData::from_pin(pin).expect("the map is pinned");
@@ -156,39 +156,44 @@ impl Maps {
         }
     }
 
-    pub(super) fn station(&self, mac: Mac) -> Option<FdbEntry> {
+    pub(crate) fn station(&self, mac: Mac) -> Option<FdbEntry> {
         self.fdb.get(&MacKey::of(mac), 0).ok()
     }
 
     /// Whether frames from and to a station may take the fast path, through that port.
-    pub(super) fn serves(&self, mac: Mac, port: Ifindex) -> bool {
+    pub(crate) fn serves(&self, mac: Mac, port: Ifindex) -> bool {
         let both = FdbFlags::SOURCE.with(FdbFlags::TARGET);
         self.station(mac).is_some_and(|it| it.port == port && it.flags.contains(both))
     }
 
     /// Whether neither frames from nor frames to a station may take the fast path.
-    pub(super) fn leaves_alone(&self, mac: Mac) -> bool {
+    pub(crate) fn leaves_alone(&self, mac: Mac) -> bool {
         self.station(mac).is_none_or(|it| {
             !it.flags.contains(FdbFlags::SOURCE) && !it.flags.contains(FdbFlags::TARGET)
         })
     }
 
-    pub(super) fn has_port(&self, port: Ifindex) -> bool {
+    pub(crate) fn has_port(&self, port: Ifindex) -> bool {
         self.ports.get(&port, 0).is_ok()
     }
 }
 
-/// `veth agent lab --json`, running.
-pub(super) struct Agent {
+/// `veth agent lab --json`, or `veth attach lab --json`, running.
+pub(crate) struct Agent {
     child: Child,
     lines: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Agent {
     /// Starts one, and waits until it is ready.
-    pub(super) fn start(sandbox: &Sandbox) -> Self {
+    pub(crate) fn start(sandbox: &Sandbox) -> Self {
+        Self::start_as(sandbox, &["agent", "lab", "--json"])
+    }
+
+    /// The same with another command that keeps maps true.
+    pub(crate) fn start_as(sandbox: &Sandbox, arguments: &[&str]) -> Self {
         let mut child = sandbox
-            .veth_command(&["agent", "lab", "--json"])
+            .veth_command(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -208,17 +213,17 @@ impl Agent {
     }
 
     /// What it has said so far, one value for each round that changed something.
-    pub(super) fn said(&self) -> Vec<Value> {
+    pub(crate) fn said(&self) -> Vec<Value> {
         self.lines.lock().expect("no panic").clone()
     }
 
-    pub(super) fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id()).expect("is a process id");
         kill(Pid::from_raw(id), signal).expect("it runs");
     }
 
     /// Waits until it ends by itself, and says how.
-    pub(super) fn exit_code(&mut self) -> Option<i32> {
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
         wait_until("the agent to end", || {
             self.child.try_wait().expect("can be looked at").is_some()
         });
@@ -227,13 +232,13 @@ impl Agent {
 
     /// Asks it to stop, as a service manager does.
     #[track_caller]
-    pub(super) fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         self.signal(Signal::SIGTERM);
         assert_eq!(self.exit_code(), Some(0));
     }
 
     /// Kills it without a word.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().expect("can be killed");
         self.child.wait().expect("has ended");
     }

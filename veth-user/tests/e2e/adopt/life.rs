@@ -1,0 +1,156 @@
+//! From attaching to detaching: agents that are killed, bridges that come and go, and what is not
+//! veth's to take.
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+
+use super::lab::{add_member, assert_detached, attach, attached, bridge, leave, make_bridge};
+use crate::{
+    lifecycle::PAIR,
+    sandbox::{Sandbox, wait_until},
+    sync::lab::{Agent, blue, green, red},
+    traffic::{
+        flow::Flow,
+        talk::{end, is_reachable},
+    },
+};
+
+#[test]
+#[ignore = "needs root"]
+fn killed_agent_leaves_the_bridge_in_charge_and_another_one_takes_over() {
+    let lab = attached();
+    lab.expect_fast(red(), blue());
+    let mut heir = None;
+    Flow::during(&lab.sandbox, red(), blue(), |flow| {
+        lab.agent.signal(Signal::SIGKILL);
+        flow.goes_on("the agent was killed");
+        wait_until("the leases to end", || {
+            let expired = lab.counted("red", "source_expired");
+            expired + lab.counted("blue", "source_expired") > 0
+        });
+        flow.goes_on("the leases ended");
+        let status = lab.sandbox.veth(&["status", "lab"]);
+        assert_eq!(status.code, 1, "{}", status.stdout);
+        assert!(status.stdout.contains("veth agent lab"), "{}", status.stdout);
+
+        heir = Some(Agent::start(&lab.sandbox));
+        let before = lab.counted("red", "redirected");
+        wait_until("the fast path to be back", || lab.counted("red", "redirected") > before);
+        flow.goes_on("another agent took over");
+    });
+    lab.sandbox.veth(&["status", "lab"]).ok();
+    // An agent leaves what it was given; only `detach` takes it off.
+    heir.expect("another agent took over").stop();
+    assert_ne!(lab.sandbox.sh("ls /sys/fs/bpf/veth"), "");
+    lab.sandbox.veth(&["detach", "lab"]).ok();
+    assert_detached(&lab.sandbox);
+    assert!(is_reachable(&lab.sandbox, red(), blue()));
+    lab.sandbox.veth(&["detach", "lab"]).ok();
+}
+
+#[test]
+#[ignore = "needs root"]
+fn agent_that_hangs_lets_the_leases_end_and_looks_before_it_goes_on() {
+    let lab = attached();
+    lab.expect_fast(red(), blue());
+    lab.agent.signal(Signal::SIGSTOP);
+    lab.expect_verdict(red(), blue(), "source_expired");
+    // What it did not see meanwhile.
+    lab.sandbox.sh("bridge link set dev blue learning off");
+    lab.agent.signal(Signal::SIGCONT);
+    lab.expect_fast(red(), green());
+    let mac = lab.mac("blue");
+    wait_until("the change to be seen", || lab.maps.leaves_alone(mac));
+    leave(lab);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn members_that_come_and_go_are_followed() {
+    let lab = attached();
+    for (round, number) in (0..).zip([9, 10, 11]) {
+        add_member(&lab.sandbox, "late", number);
+        let address = format!("10.77.0.{number}");
+        let late = end("late", &address);
+        lab.expect_fast(red(), late);
+        let (mac, port) = (lab.mac("late"), lab.port("late"));
+        lab.follow(&format!("round {round}"), "ip netns del late", |maps| {
+            maps.leaves_alone(mac) && !maps.has_port(port)
+        });
+    }
+    lab.expect_fast(red(), blue());
+    leave(lab);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn bridge_that_goes_and_comes_back_is_attached_to_anew() {
+    let sandbox = Sandbox::new();
+    sandbox.sh("for it in /proc/sys/net/bridge/bridge-nf-call-*; do \
+                    if [ -e $it ]; then echo 0 > $it; fi; done");
+    sandbox.veth(&["attach", "lab"]).fails(1, "no bridge lab");
+    let mut waiting = sandbox.start(&["attach", "lab", "--wait"]);
+    for _ in 0..2 {
+        make_bridge(&sandbox);
+        while !waiting.line().starts_with("lab: ready") {}
+        for (number, member) in [(1, "red"), (2, "blue")] {
+            add_member(&sandbox, member, number);
+        }
+        wait_until("the fast path", || {
+            is_reachable(&sandbox, red(), blue())
+                && sandbox.counter("lab", "red", "redirected").0 > 0
+        });
+        sandbox.sh("ip link del lab; ip netns del red; ip netns del blue");
+        wait_until("the pins to be gone", || {
+            sandbox.sh("ls /sys/fs/bpf/veth 2>/dev/null || true").is_empty()
+        });
+    }
+    waiting.signal(Signal::SIGTERM);
+    assert_eq!(waiting.wait().code, 0);
+    assert_eq!(sandbox.sh("ls /sys/fs/bpf/veth 2>/dev/null || true"), "");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn fabrics_and_bridges_of_others_are_not_mixed_up() {
+    let sandbox = bridge();
+    sandbox.veth(&["agent", "lab"]).fails(1, "veth attach lab");
+    sandbox.veth(&["stats", "nolab"]).fails(1, "nolab");
+    sandbox.veth(&["attach", "red"]).fails(1, "no bridge red");
+    sandbox.veth(&["attach", "no/bridge"]).fails(2, "no/bridge");
+    let lab = attach(sandbox, &[]);
+    lab.sandbox.veth(&["down", "lab"]).fails(3, "veth detach lab");
+    let file = lab.sandbox.file("pair.toml", PAIR);
+    lab.sandbox.veth(&["up", &file]).fails(3, "lab");
+    lab.expect_fast(red(), blue());
+    let status = lab.sandbox.veth(&["status", "lab", "--json"]).ok().json();
+    assert_eq!(status["ownership"], "adopted");
+    leave(lab);
+
+    let sandbox = Sandbox::new();
+    let file = sandbox.file("pair.toml", PAIR);
+    sandbox.veth(&["up", &file]).ok();
+    sandbox.veth(&["attach", "lab"]).fails(3, "made itself");
+    sandbox.veth(&["detach", "lab"]).fails(3, "made itself");
+    sandbox.ping("red", "10.77.0.2");
+    sandbox.down("lab");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn unit_starts_what_this_command_would() {
+    let sandbox = bridge();
+    let options =
+        ["attach", "lab", "--bypass", "qdisc", "--bypass", "tc_egress", "--hook", "clsact"];
+    let text = sandbox.veth(&[&options[..], &["--unit"]].concat()).ok().stdout;
+    let start = "attach lab --wait --bypass qdisc --bypass tc_egress --hook clsact\n";
+    assert!(text.lines().any(|line| format!("{line}\n").ends_with(start)), "{text}");
+    assert!(text.contains("Type=notify"), "{text}");
+    let dir = sandbox.file_path("units");
+    fs::create_dir_all(&dir).expect("the directory of the test is writable");
+    sandbox.veth(&[&options[..], &["--install", &dir]].concat()).ok();
+    let unit = fs::read_to_string(format!("{dir}/veth-lab.service")).expect("it was written");
+    assert_eq!(unit, text);
+    assert_detached(&sandbox);
+}
