@@ -2,7 +2,7 @@
 
 use crate::{
     datapath::DatapathError, fabric::FabricError, netlink::NetlinkError, netns::NetnsError,
-    traffic::TrafficError,
+    sync::SyncError, traffic::TrafficError,
 };
 
 /// A benchmark that failed, or a part of it.
@@ -17,9 +17,15 @@ pub enum BenchError {
     /// A fabric.
     #[error(transparent)]
     Fabric(#[from] FabricError),
+    /// Keeping a bridge.
+    #[error(transparent)]
+    Sync(#[from] SyncError),
     /// A program of the benchmark.
     #[error(transparent)]
     Datapath(#[from] DatapathError),
+    /// The runtime of an agent.
+    #[error("start the runtime of an agent: {0}")]
+    Runtime(#[source] std::io::Error),
     /// The traffic.
     #[error(transparent)]
     Traffic(#[from] TrafficError),
@@ -53,7 +59,9 @@ impl BenchError {
             Self::Netns(error) => error.is_permission(),
             Self::Fabric(error) => error.is_permission(),
             Self::Datapath(error) => error.is_permission(),
+            Self::Sync(error) => error.is_permission(),
             Self::Traffic(_)
+            | Self::Runtime(_)
             | Self::Setting { .. }
             | Self::Missing(_)
             | Self::Unavailable(_)

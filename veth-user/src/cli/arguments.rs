@@ -144,7 +144,8 @@ Runs until it is told to stop or the fabric is gone; forwarding goes on without 
   veth bench --ports 2,16,128,1000           what a fabric's size costs
   veth bench compare before.json after.json  what a change made of it
 
-Paths:      direct bridge route macvlan loopback redirect tc xdp netkit
+Paths:      direct bridge route macvlan loopback redirect tc adopted
+            xdp netkit
 Workloads:  tcp_stream tcp_rr tcp_crr udp_rr udp_pps latency_load
             frames frames_xdp
 

@@ -21,6 +21,8 @@ pub enum PathKind {
     Redirect,
     /// The tc datapath of a fabric: `bpf_redirect_peer`.
     Tc,
+    /// The tc datapath on a bridge of somebody else's, where entries have leases that an agent renews.
+    Adopted,
     /// The XDP datapath of a fabric: devmap redirect.
     Xdp,
     /// A netkit pair between the two.
@@ -32,7 +34,7 @@ pub enum PathKind {
 
 impl PathKind {
     /// Those that people choose from, in the order in which they are shown.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Direct,
         Self::Bridge,
         Self::Route,
@@ -40,6 +42,7 @@ impl PathKind {
         Self::Loopback,
         Self::Redirect,
         Self::Tc,
+        Self::Adopted,
         Self::Xdp,
         Self::Netkit,
     ];
@@ -54,6 +57,7 @@ impl PathKind {
             Self::Loopback => "loopback",
             Self::Redirect => "redirect",
             Self::Tc => "tc",
+            Self::Adopted => "adopted",
             Self::Xdp => "xdp",
             Self::Netkit => "netkit",
             Self::Delayed(_) => "delayed",
@@ -70,6 +74,7 @@ impl PathKind {
             Self::Loopback => "The loopback device of one namespace.",
             Self::Redirect => "A fabric whose program uses bpf_redirect and not bpf_redirect_peer.",
             Self::Tc => "A fabric with the tc datapath (bpf_redirect_peer).",
+            Self::Adopted => "A bridge that veth is attached to, with its agent.",
             Self::Xdp => "A fabric with the XDP datapath (devmap).",
             Self::Netkit => "One netkit pair between the two namespaces.",
             Self::Delayed(_) => "The tc datapath with a delay planted in its program.",
@@ -78,7 +83,15 @@ impl PathKind {
 
     /// Whether it is a fabric, which can have any number of ports.
     pub const fn is_fabric(self) -> bool {
-        matches!(self, Self::Bridge | Self::Redirect | Self::Tc | Self::Xdp | Self::Delayed(_))
+        match self {
+            Self::Bridge
+            | Self::Redirect
+            | Self::Tc
+            | Self::Adopted
+            | Self::Xdp
+            | Self::Delayed(_) => true,
+            Self::Direct | Self::Route | Self::Macvlan | Self::Loopback | Self::Netkit => false,
+        }
     }
 }
 

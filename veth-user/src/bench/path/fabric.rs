@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{BenchError, BuiltPath, End, Side, Site, between, open_netns, poll};
+use super::{BenchError, BuiltPath, End, Kept, Side, Site, between, open_netns, poll};
 use crate::{
     datapath::{
         self, PortDevice,
@@ -33,7 +33,7 @@ pub(super) fn build(
     // The same hook whatever the number of ports: what is to be compared is their number. By itself,
     // `up` takes the one that is attached faster when there are many.
     let hook = match kind {
-        PathKind::Tc | PathKind::Redirect | PathKind::Delayed(_) => {
+        PathKind::Tc | PathKind::Adopted | PathKind::Redirect | PathKind::Delayed(_) => {
             Some(datapath::supported_hook()?)
         }
         _ => None,
@@ -43,6 +43,7 @@ pub(super) fn build(
         .map_err(|(name, source)| BenchError::Setting { name: name.to_owned(), source })?;
     hub.run(|| {
         let mut control = Control { stop, progress: &mut |_, _, _| {}, waiting: &mut || {} };
+        let hook = hook.filter(|_| topology.datapath().fast_path().is_some());
         fabric::up(&topology, hook, &mut control)
     })??;
     let end =
@@ -52,7 +53,11 @@ pub(super) fn build(
         end.netns.run(|| poll(end.ifindex))?;
     }
     let variant = hub.run(|| attach_variant(site, &name, kind))??;
-    Ok(BuiltPath { _variant: variant, ..between(client, server) })
+    let kept = match (kind, hook) {
+        (PathKind::Adopted, Some(hook)) => Some(Kept::start(hub, topology.name(), hook, stop)?),
+        _ => None,
+    };
+    Ok(BuiltPath { _variant: variant, _kept: kept, ..between(client, server) })
 }
 
 /// Has the ports poll, and puts the variant in front of them that `kind` asks for. Runs in the

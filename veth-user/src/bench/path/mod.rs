@@ -1,6 +1,7 @@
 //! Paths, built: two ends in namespaces of their own, and something between them.
 
 mod fabric;
+mod kept;
 mod pair;
 mod route;
 
@@ -22,6 +23,8 @@ use crate::{
     view::{Address, LinkStatistics, Offload, Offloads},
 };
 
+use kept::Kept;
+
 /// MTU of every device of every path.
 const MTU_BYTES: u32 = 1500;
 
@@ -39,6 +42,8 @@ pub(super) struct BuiltPath {
     pub(super) next_hop: Mac,
     /// What stands in front of the program of the fabric.
     _variant: Option<VariantPort>,
+    /// What keeps an adopted bridge.
+    _kept: Option<Kept>,
 }
 
 /// An end of a path: a device in a namespace.
@@ -112,7 +117,7 @@ impl BuiltPath {
             (PathKind::Netkit, Workload::Frames | Workload::FramesXdp) => {
                 "XDP frames cannot be sent through a netkit device"
             }
-            (PathKind::Tc | PathKind::Delayed(_), Workload::FramesXdp) => {
+            (PathKind::Tc | PathKind::Adopted | PathKind::Delayed(_), Workload::FramesXdp) => {
                 "frames that tc hands to the peer pass by its XDP program"
             }
             _ => return Ok(()),
@@ -143,6 +148,7 @@ pub(super) fn build(
         PathKind::Bridge
         | PathKind::Redirect
         | PathKind::Tc
+        | PathKind::Adopted
         | PathKind::Xdp
         | PathKind::Delayed(_) => {
             fabric::build(site, path.kind, ports, &options.bridge_netfilter, stop)?
@@ -244,7 +250,7 @@ fn between(client: End, server: End) -> BuiltPath {
     let next_hop = server.mac;
     // The caller knows which one it is.
     let path = Path { kind: PathKind::Direct, number: 1 };
-    BuiltPath { path, ports: None, client, server, next_hop, _variant: None }
+    BuiltPath { path, ports: None, client, server, next_hop, _variant: None, _kept: None }
 }
 
 /// The namespace of that name, which was made.

@@ -118,7 +118,9 @@ fn marker(path: Path, (x, y): (f64, f64)) -> Element {
         Kind::Macvlan | Kind::Redirect | Kind::Delayed(_) => {
             &[(-2.4, -2.4), (2.4, -2.4), (2.4, 2.4), (-2.4, 2.4)]
         }
-        Kind::Loopback | Kind::Netkit => &[(0.0, -3.6), (3.6, 0.0), (0.0, 3.6), (-3.6, 0.0)],
+        Kind::Loopback | Kind::Netkit | Kind::Adopted => {
+            &[(0.0, -3.6), (3.6, 0.0), (0.0, 3.6), (-3.6, 0.0)]
+        }
     };
     let corners: Vec<String> = corners
         .iter()
