@@ -73,7 +73,7 @@ verdicts! {
         "Sent from an address that is known on another port; the bridge decides who is right.";
     /// The source's lease is over.
     SourceExpired = 12, "source_expired",
-        "Sent from an address whose lease is over, because the agent stopped renewing it.";
+        "Sent from an address whose lease is over: nobody renewed it, or it was seen elsewhere.";
     /// Destination is not in the FDB.
     DestinationUnknown = 13, "destination_unknown",
         "Sent to an address that is not known on any port; the bridge floods it.";
@@ -85,7 +85,7 @@ verdicts! {
         "Sent to an address behind the very port it came from; the bridge drops or reflects it.";
     /// The destination's lease is over.
     DestinationExpired = 16, "destination_expired",
-        "Sent to an address whose lease is over, because the agent stopped renewing it.";
+        "Sent to an address whose lease is over: nobody renewed it, or it was seen elsewhere.";
     /// Destination is known, but frames to it cannot be handed to a peer.
     DestinationIneligible = 17, "destination_ineligible",
         "Sent to a station that the fast path must not serve; `veth status` says why.";
