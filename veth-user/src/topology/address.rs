@@ -29,6 +29,12 @@ impl InterfaceAddress {
         self.address.is_ipv6()
     }
 
+    /// Whether `other` is in the subnet of this address.
+    pub fn is_neighbour(self, other: IpAddr) -> bool {
+        let mask = host_mask(self.address, self.prefix_len);
+        self.is_ipv6() == other.is_ipv6() && bits(self.address) | mask == bits(other) | mask
+    }
+
     /// The address `address` in a subnet of `prefix_len` bits, if a station can have it there.
     pub fn new(address: IpAddr, prefix_len: u8) -> Result<Self, AddressFault> {
         let max = max_prefix_len(address);

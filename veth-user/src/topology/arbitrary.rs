@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
 
-use super::{Namespace, Topology};
+use super::{Namespace, Pair, Topology};
 
 const PAIR: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/pair.toml"));
 
@@ -20,6 +20,13 @@ fn key() -> impl Strategy<Value = &'static str> {
         "addresses",
         "count",
         "pool",
+        "pair",
+        "a",
+        "b",
+        "ifname",
+        "routes",
+        "sysctls",
+        "up",
         "x",
     ])
 }
@@ -59,11 +66,48 @@ fn table(value: impl Strategy<Value = toml::Value>) -> impl Strategy<Value = tom
         .prop_map(|pairs| pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
+/// Ends of pairs, most of them right.
+fn end() -> impl Strategy<Value = toml::Table> {
+    let netns = prop::sample::select(vec!["red", "blue", "green", ""]);
+    let ifname = prop::sample::select(vec!["veth0", "veth1", "eth0", "lab", "red"]);
+    let address = prop::sample::select(vec!["10.1.0.1/24", "10.1.0.2/24", "fd00::1/64"]);
+    let route =
+        prop::sample::select(vec!["10.9.0.0/16 via 10.1.0.3", "10.1.0.9/32 dev", "default"]);
+    let sysctl = prop::sample::select(vec!["net.ipv4.conf.veth0.rp_filter", "net.ipv4.ip_forward"]);
+    let values = (
+        prop::option::of(netns),
+        prop::option::of(ifname),
+        prop::option::of(address),
+        prop::option::of(route),
+        prop::option::of((sysctl, 0..3_i64)),
+        prop::option::of(any::<bool>()),
+    );
+    values.prop_map(|(netns, ifname, address, route, sysctl, up)| {
+        let mut end = toml::Table::new();
+        let mut insert = |key: &str, value: Option<toml::Value>| {
+            value.map(|value| end.insert(key.to_owned(), value));
+        };
+        insert("netns", netns.map(Into::into));
+        insert("ifname", ifname.map(Into::into));
+        insert("addresses", address.map(|address| vec![address].into()));
+        insert("routes", route.map(|route| vec![route].into()));
+        let setting =
+            |(name, value): (&str, i64)| toml::Table::from_iter([(name.to_owned(), value.into())]);
+        insert("sysctls", sysctl.map(|sysctl| setting(sysctl).into()));
+        insert("up", up.map(Into::into));
+        end
+    })
+}
+
 /// What each way out promises.
 fn holds_what_it_promises(text: &str) -> Result<(), TestCaseError> {
     match Topology::parse(text) {
         Ok(topology) => {
-            prop_assert!((1..=1023).contains(&topology.namespaces().len()));
+            prop_assert!(topology.namespaces().len() <= 1023);
+            prop_assert!(topology.has_bridge() || !topology.pairs().is_empty());
+            let ends: Vec<_> = topology.pairs().iter().flat_map(Pair::ends).collect();
+            let names: HashSet<_> = ends.iter().map(|end| end.name()).collect();
+            prop_assert_eq!(names.len(), ends.len());
         }
         Err(problems) => {
             let count = problems.iter().count();
@@ -115,6 +159,24 @@ proptest! {
                 entry.insert(key.to_owned(), vec![source].into());
             }
             write!(text, "[[netns]]\n{entry}").expect("a string takes all");
+        }
+        holds_what_it_promises(&text)?;
+    }
+
+    #[test]
+    fn arbitrary_pairs_never_panic(
+        pairs in prop::collection::vec(prop::collection::vec(end(), 2), 0..5),
+        red in any::<bool>(),
+    ) {
+        let mut text = "name = \"lab\"\n".to_owned();
+        if red {
+            text += "[[netns]]\nname = \"red\"\n";
+        }
+        for ends in pairs {
+            let pair: toml::Table =
+                ["a", "b"].map(str::to_owned).into_iter().zip(ends.into_iter().map(toml::Value::Table)).collect();
+            let list = toml::Value::Array(vec![toml::Value::Table(pair)]);
+            write!(text, "{}", toml::Table::from_iter([("pair".to_owned(), list)])).expect("a string takes all");
         }
         holds_what_it_promises(&text)?;
     }

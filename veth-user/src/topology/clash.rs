@@ -10,6 +10,7 @@ use super::group::{Group, HandOut, MAX_PORTS};
 use super::identity::{self, Role};
 use super::mtu::Mtu;
 use super::name::{FabricName, NetnsName};
+use super::pair::PairDraft;
 use super::problem::Findings;
 
 /// More namespaces than the bridge has ports. An entry that is too much alone is known already.
@@ -88,9 +89,13 @@ fn find_overlaps(groups: &[Group], findings: &mut Findings) {
 }
 
 /// An MTU with which the kernel switches IPv6 off, and IPv6 addresses.
-pub(super) fn find_mtu(mtu: Mtu, groups: &[Group], findings: &mut Findings) {
+pub(super) fn find_mtu(mtu: Mtu, groups: &[Group], pairs: &[PairDraft], findings: &mut Findings) {
+    let source = || {
+        let of_group = groups.iter().find_map(Group::ipv6_source);
+        of_group.or_else(|| pairs.iter().find_map(PairDraft::ipv6_source))
+    };
     if mtu < Mtu::MIN_IPV6
-        && let Some(source) = groups.iter().find_map(Group::ipv6_source)
+        && let Some(source) = source()
     {
         let message = format!(
             "{mtu} is too small for IPv6, which needs {} bytes and is asked for by {source}",
@@ -101,26 +106,39 @@ pub(super) fn find_mtu(mtu: Mtu, groups: &[Group], findings: &mut Findings) {
 }
 
 /// MAC addresses that two devices would have.
-pub(super) fn find_macs(fabric: &FabricName, groups: &[Group], findings: &mut Findings) {
+pub(super) fn find_macs(
+    fabric: &FabricName,
+    groups: &[Group],
+    pairs: &[PairDraft],
+    findings: &mut Findings,
+) {
     let mut owners: HashMap<Mac, Role<'_>> =
         HashMap::from([(identity::mac(fabric, Role::Bridge), Role::Bridge)]);
+    let mut hold = |path: String, role| {
+        let mac = identity::mac(fabric, role);
+        let owner = *owners.entry(mac).or_insert(role);
+        if owner != role {
+            findings.add(
+                path,
+                format!(
+                    "{role} would have the MAC address of {owner} ({mac}), because it follows from \
+                     the names; rename one of them"
+                ),
+            );
+        }
+    };
     let mut seen: HashSet<&NetnsName> = HashSet::new();
     for group in groups {
         // A name that is there twice is a problem of its own.
         for name in group.names.iter().filter(|name| seen.insert(name)) {
             for role in [Role::Inside(name), Role::Port(name)] {
-                let mac = identity::mac(fabric, role);
-                let owner = *owners.entry(mac).or_insert(role);
-                if owner != role {
-                    findings.add(
-                        format!("{}.name", group.path),
-                        format!(
-                            "{role} would have the MAC address of {owner} ({mac}), because it \
-                             follows from the names; rename one of them"
-                        ),
-                    );
-                }
+                hold(format!("{}.name", group.path), role);
             }
+        }
+    }
+    for end in pairs.iter().flat_map(|pair| &pair.ends) {
+        if let Some(name) = &end.name {
+            hold(format!("{}.ifname", end.path), Role::End(name));
         }
     }
 }

@@ -3,6 +3,8 @@
 //! The tables are walked by hand, because a derived deserializer stops at the first thing that is
 //! wrong. What the values mean is left to `check`.
 
+mod pair;
+
 use std::collections::BTreeSet;
 
 use toml::Spanned;
@@ -10,8 +12,10 @@ use toml::de::{DeArray, DeInteger, DeTable, DeValue};
 
 use super::problem::{Findings, key_path, quote};
 
-/// The keys beside the `[[netns]]` entries.
-const FABRIC_KEYS: [&str; 4] = ["name", "datapath", "mtu", "netns"];
+pub(super) use pair::{EndEntry, PairEntry};
+
+/// The keys of the file itself.
+const FABRIC_KEYS: [&str; 5] = ["name", "datapath", "mtu", "netns", "pair"];
 /// The keys of one `[[netns]]` entry.
 const NETNS_KEYS: [&str; 4] = ["name", "addresses", "count", "pool"];
 
@@ -22,6 +26,7 @@ pub(super) struct TopologyFile {
     pub(super) datapath: Field<Item<String>>,
     pub(super) mtu: Field<Item<i64>>,
     pub(super) netns: Field<Vec<NetnsEntry>>,
+    pub(super) pairs: Field<Vec<PairEntry>>,
 }
 
 /// One `[[netns]]`.
@@ -49,6 +54,14 @@ pub(super) enum Field<T> {
 impl<T> Field<T> {
     /// The value, if there is one.
     pub(super) fn given(&self) -> Option<&T> {
+        match self {
+            Self::Given(value) => Some(value),
+            Self::Absent | Self::Wrong => None,
+        }
+    }
+
+    /// The value itself, if there is one.
+    pub(super) fn into_given(self) -> Option<T> {
         match self {
             Self::Given(value) => Some(value),
             Self::Absent | Self::Wrong => None,
@@ -102,11 +115,14 @@ impl TopologyFile {
         let datapath = table.string("datapath");
         let mtu = table.integer("mtu");
         let entries = table.tables("netns");
+        let pairs = table.tables("pair");
         table.refuse_other_keys(&FABRIC_KEYS, "the file");
         let netns = entries.map(|entries| {
             entries.into_iter().map(|entry| NetnsEntry::read(entry, findings)).collect()
         });
-        Some(Self { name, datapath, mtu, netns })
+        let pairs = pairs
+            .map(|pairs| pairs.into_iter().map(|pair| PairEntry::read(pair, findings)).collect());
+        Some(Self { name, datapath, mtu, netns, pairs })
     }
 }
 

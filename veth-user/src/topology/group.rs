@@ -126,7 +126,7 @@ fn read_names(
     (1..=count).flat_map(nth).collect()
 }
 
-fn read_addresses(
+pub(super) fn read_addresses(
     addresses: Field<Vec<Item<String>>>,
     findings: &mut Findings,
 ) -> Vec<Item<InterfaceAddress>> {

@@ -8,6 +8,7 @@ use std::fmt;
 use veth_common::Mac;
 
 use super::name::{FabricName, NetnsName};
+use super::pair::EndName;
 
 /// What a MAC address is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub(super) enum Role<'a> {
     Inside(&'a NetnsName),
     /// The port, outside of it.
     Port(&'a NetnsName),
+    /// One end of a pair that leads past the bridge.
+    End(&'a EndName),
 }
 
 impl fmt::Display for Role<'_> {
@@ -26,19 +29,23 @@ impl fmt::Display for Role<'_> {
             Self::Bridge => f.write_str("the bridge"),
             Self::Inside(netns) => write!(f, "the interface in \"{netns}\""),
             Self::Port(netns) => write!(f, "the port of \"{netns}\""),
+            Self::End(name) => write!(f, "the end {name}"),
         }
     }
 }
 
 /// The locally administered unicast address for `role` in `fabric`.
 pub(super) fn mac(fabric: &FabricName, role: Role<'_>) -> Mac {
-    let (netns, tag) = match role {
-        Role::Bridge => ("", "bridge"),
-        Role::Inside(netns) => (netns.as_str(), "inside"),
-        Role::Port(netns) => (netns.as_str(), "port"),
+    // Names have no NUL, so no two roles make the same text.
+    let text = match role {
+        Role::Bridge => format!("{fabric}\0\0bridge"),
+        Role::Inside(netns) => format!("{fabric}\0{netns}\0inside"),
+        Role::Port(netns) => format!("{fabric}\0{netns}\0port"),
+        Role::End(EndName { netns, ifname }) => {
+            let netns = netns.as_ref().map_or("", NetnsName::as_str);
+            format!("{fabric}\0{netns}\0end\0{ifname}")
+        }
     };
-    // Names have no NUL, so no two triples make the same text.
-    let text = format!("{fabric}\0{netns}\0{tag}");
     let hash = text
         .bytes()
         .fold(FNV_OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME));
@@ -59,6 +66,11 @@ impl FabricName {
     /// The address that the port of `netns` in this fabric is made with.
     pub fn port_mac(&self, netns: &NetnsName) -> Mac {
         mac(self, Role::Port(netns))
+    }
+
+    /// The address that the end of that name is made with in this fabric.
+    pub fn end_mac(&self, end: &EndName) -> Mac {
+        mac(self, Role::End(end))
     }
 }
 
@@ -94,6 +106,10 @@ mod tests {
         assert_eq!(mac(&lab, Role::Port(&red)).to_string(), "4e:2f:76:df:61:cc");
         assert_eq!(mac(&lab, Role::Inside(&netns("w1000"))).to_string(), "8a:f2:cb:80:fb:c3");
         assert_eq!(mac(&fabric("lab2"), Role::Inside(&red)).to_string(), "06:93:30:ad:69:2a");
+        let mut end = EndName { netns: Some(red), ifname: "veth0".parse().expect("is valid") };
+        assert_eq!(mac(&lab, Role::End(&end)).to_string(), "52:cd:60:7b:63:e9");
+        end.netns = None;
+        assert_eq!(mac(&lab, Role::End(&end)).to_string(), "be:59:1c:59:f1:eb");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! A [`Topology`] only comes out of [`Topology::parse`], so whoever holds one may trust it: names
 //! are names that devices can have, no name, address or MAC address is there twice, and the bridge
-//! has a port for every namespace. All that is wrong with a file is reported at once, each
+//! has a port for every namespace of `[[netns]]`. All that is wrong with a file is reported at once, each
 //! [`Problem`] with the path of its key.
 //!
 //! This module does no I/O. Reading the file is left to the front end, and what has to be done
@@ -18,8 +18,11 @@ mod group;
 mod identity;
 mod mtu;
 mod name;
+mod pair;
 mod pool;
 mod problem;
+mod route;
+mod sysctl;
 #[cfg(test)]
 mod tests;
 
@@ -30,15 +33,19 @@ use veth_common::Mac;
 pub use address::{AddressError, AddressFault, InterfaceAddress};
 pub use datapath::{DatapathError, DatapathKind};
 pub use mtu::{Mtu, MtuError};
-pub use name::{FabricName, NameError, NetnsName};
+pub use name::{DeviceName, FabricName, NameError, NetnsName};
+pub use pair::{EndName, Pair, PairEnd};
 pub use problem::{Problem, Problems};
+pub use route::{EndRoute, RouteError};
+pub use sysctl::{Sysctl, SysctlError, SysctlName};
 
 use file::{Field, Item, TopologyFile};
 use group::{Group, MAX_PORTS};
 use identity::Role;
+use pair::PairDraft;
 use problem::Findings;
 
-/// A fabric as it is to be: a bridge, and the namespaces behind its ports.
+/// A fabric as it is to be: a bridge, the namespaces behind its ports, and pairs past the bridge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topology {
     name: FabricName,
@@ -46,6 +53,8 @@ pub struct Topology {
     datapath: DatapathKind,
     mtu: Mtu,
     namespaces: Vec<Namespace>,
+    portless: Vec<NetnsName>,
+    pairs: Vec<Pair>,
 }
 
 /// A network namespace of a fabric, with the veth pair that leads into it.
@@ -76,9 +85,14 @@ impl Topology {
         self.bridge_mac
     }
 
-    /// What forwards frames between the ports.
+    /// Whether there is a bridge: pairs alone need none.
+    pub const fn has_bridge(&self) -> bool {
+        !self.namespaces.is_empty()
+    }
+
+    /// What forwards frames between the ports; nothing where there is no bridge.
     pub const fn datapath(&self) -> DatapathKind {
-        self.datapath
+        if self.has_bridge() { self.datapath } else { DatapathKind::None }
     }
 
     /// The same with another datapath.
@@ -92,9 +106,20 @@ impl Topology {
         self.mtu
     }
 
-    /// The namespaces in the order of the file. There is at least one.
+    /// The namespaces of `[[netns]]` in the order of the file, each with a port. There is at least
+    /// one of them, or a pair.
     pub fn namespaces(&self) -> &[Namespace] {
         &self.namespaces
+    }
+
+    /// The namespaces that only pairs name, in the order of the file. They have no port.
+    pub fn portless(&self) -> &[NetnsName] {
+        &self.portless
+    }
+
+    /// The pairs of `[[pair]]` in the order of the file.
+    pub fn pairs(&self) -> &[Pair] {
+        &self.pairs
     }
 }
 
@@ -135,28 +160,45 @@ fn check(file: TopologyFile, findings: &mut Findings) -> Option<Topology> {
     let mtu = file.mtu.given().and_then(|mtu| findings.keep(&mtu.path, Mtu::try_from(mtu.value)));
     let mtu = mtu.unwrap_or_default();
 
-    let entries = match file.netns {
-        Field::Given(entries) if !entries.is_empty() => entries,
-        Field::Given(_) | Field::Absent => {
-            findings.add("netns", "a fabric needs at least one [[netns]]");
-            return None;
-        }
-        Field::Wrong => return None,
-    };
+    if matches!((&file.netns, &file.pairs), (Field::Wrong, _) | (_, Field::Wrong)) {
+        return None;
+    }
+    let entries = file.netns.into_given().unwrap_or_default();
+    let pairs = file.pairs.into_given().unwrap_or_default();
+    if entries.is_empty() && pairs.is_empty() {
+        findings.add("netns", "a fabric needs at least one [[netns]] or [[pair]]");
+        return None;
+    }
+    if let Some(datapath) = file.datapath.given()
+        && entries.is_empty()
+        && datapath.value != "none"
+    {
+        let message =
+            "needs a bridge to work for, and without a [[netns]] there is none; leave it out";
+        findings.add(&datapath.path, message);
+    }
     let mut room = MAX_PORTS;
     let groups: Vec<Group> =
         entries.into_iter().map(|entry| Group::read(entry, &mut room, findings)).collect();
+    let pairs: Vec<PairDraft> =
+        pairs.into_iter().map(|entry| PairDraft::read(entry, findings)).collect();
 
-    clash::find_mtu(mtu, &groups, findings);
+    clash::find_mtu(mtu, &groups, &pairs, findings);
     clash::find_too_many(&groups, findings);
     clash::find_names(name.as_ref(), &groups, findings);
     clash::find_addresses(&groups, findings);
+    pair::find_clashes(name.as_ref(), &groups, &pairs, findings);
     let name = name?;
-    clash::find_macs(&name, &groups, findings);
+    clash::find_macs(&name, &groups, &pairs, findings);
 
+    let namespaces: Vec<Namespace> =
+        groups.into_iter().flat_map(|group| namespaces(&name, group)).collect();
+    let pairs: Vec<Pair> = pairs.into_iter().filter_map(|pair| pair.finish(&name)).collect();
     Some(Topology {
         bridge_mac: identity::mac(&name, Role::Bridge),
-        namespaces: groups.into_iter().flat_map(|group| namespaces(&name, group)).collect(),
+        portless: pair::portless(&namespaces, &pairs),
+        namespaces,
+        pairs,
         name,
         datapath,
         mtu,

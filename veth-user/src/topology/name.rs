@@ -1,5 +1,5 @@
-//! Names of fabrics and namespaces. Both become names of devices, so both obey the kernel's rules
-//! for these.
+//! Names of fabrics, namespaces and devices. All become names of devices, so all obey the kernel's
+//! rules for these.
 
 use std::fmt;
 use std::str::FromStr;
@@ -138,6 +138,8 @@ names! {
     FabricName by check_fabric_name;
     /// Name of a network namespace, and of the port that leads into it.
     NetnsName by check_name;
+    /// Name of a device.
+    DeviceName by check_name;
 }
 
 #[cfg(test)]

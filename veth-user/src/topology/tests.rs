@@ -1,5 +1,7 @@
 //! Whole files: good ones, and one for each thing that can be wrong. Every test starts from text.
 
+mod pairs;
+
 use super::*;
 
 const PAIR: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/pair.toml"));
@@ -126,7 +128,8 @@ fn everything_is_said_at_once() {
     );
     assert_eq!(
         problems.to_string(),
-        "colour: is an unknown key \"colour\"; the file has name, datapath, mtu, netns\n\
+        "colour: is an unknown key \"colour\"; the file has name, datapath, mtu, netns, \
+         pair\n\
          netns[0].count: is a string, not an integer\n\
          netns[0].adresses: is an unknown key \"adresses\"; [[netns]] has name, addresses, count, \
          pool\n\
@@ -199,8 +202,8 @@ fn missing_names_are_refused() {
 
 #[test]
 fn a_fabric_needs_a_namespace() {
-    refused("", "netns", "a fabric needs at least one [[netns]]");
-    refused("netns = []", "netns", "a fabric needs at least one [[netns]]");
+    refused("", "netns", "a fabric needs at least one [[netns]] or [[pair]]");
+    refused("netns = []", "netns", "a fabric needs at least one [[netns]] or [[pair]]");
 }
 
 #[test]
