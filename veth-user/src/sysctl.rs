@@ -1,6 +1,16 @@
-//! Kernel settings that decide what a bridge does, and that no link tells of.
+//! Kernel settings: those that decide what a bridge does and that no link tells of, and those that
+//! somebody asks for by name.
 
-use std::{fs, io};
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::Path,
+};
+
+use crate::topology::SysctlName;
+
+/// Where the kernel shows its settings; those of the network are of the thread's namespace.
+const DIR: &str = "/proc/sys";
 
 const BRIDGE_NETFILTER: [&str; 3] =
     ["bridge-nf-call-iptables", "bridge-nf-call-ip6tables", "bridge-nf-call-arptables"];
@@ -39,6 +49,28 @@ pub fn bridge_netfilter() -> Vec<&'static str> {
 /// without parameters does not.
 pub fn has_module(name: &str) -> bool {
     fs::exists(format!("/sys/module/{name}")).unwrap_or(false)
+}
+
+/// The value of a setting in the calling thread's network namespace, with single spaces between
+/// what there is more than one of.
+///
+/// # Errors
+///
+/// When this kernel has no such setting there, or does not show it.
+pub fn read(name: &SysctlName) -> io::Result<String> {
+    let value = fs::read_to_string(Path::new(DIR).join(name.path()))?;
+    Ok(value.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// Changes a setting of the calling thread's network namespace.
+///
+/// # Errors
+///
+/// When this kernel has no such setting there, or does not take the value.
+pub fn write(name: &SysctlName, value: &str) -> io::Result<()> {
+    // Never made: a file of that name is the kernel's.
+    let mut file = fs::OpenOptions::new().write(true).open(Path::new(DIR).join(name.path()))?;
+    file.write_all(value.as_bytes())
 }
 
 /// Has the calling thread's network namespace forward IP packets.

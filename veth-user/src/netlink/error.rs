@@ -55,7 +55,11 @@ impl NetlinkError {
 
     /// What was asked for does not exist.
     pub fn is_not_found(&self) -> bool {
-        matches!(self.errno(), Some(Errno::ENOENT | Errno::ENODEV | Errno::EADDRNOTAVAIL))
+        // ESRCH is said of routes.
+        matches!(
+            self.errno(),
+            Some(Errno::ENOENT | Errno::ENODEV | Errno::EADDRNOTAVAIL | Errno::ESRCH)
+        )
     }
 
     /// The object is not of the kind that the request is for (any more), or this kernel does not

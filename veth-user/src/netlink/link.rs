@@ -71,6 +71,21 @@ impl Netlink {
         self.link(message, || format!("look up link {}", ifindex.0))
     }
 
+    /// Whether frames get through a link: it is up, and so is what it leads to.
+    pub fn has_carrier(&mut self, ifindex: Ifindex) -> Result<bool, NetlinkError> {
+        let mut message = LinkMessage::default();
+        message.header.index = ifindex.0;
+        let action = || format!("look up the carrier of link {}", ifindex.0);
+        match self.get(RouteNetlinkMessage::GetLink(message), action) {
+            Ok(RouteNetlinkMessage::NewLink(link)) => {
+                Ok(link.header.flags.contains(LinkFlags::LowerUp))
+            }
+            Ok(_) => Ok(false),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The far end of a veth or netkit pair, asked for from here, or `None` when it is gone or out of sight:
     /// in a namespace that has just ended, or that belongs to somebody else.
     ///

@@ -23,6 +23,8 @@ pub struct Route {
 pub enum NextHop {
     /// To this router, of the destination's family, which is itself reached directly.
     Gateway(IpAddr),
+    /// To this router, through this device.
+    GatewayOn(IpAddr, Ifindex),
     /// To the destination itself, through this device.
     Link(Ifindex),
 }
@@ -43,6 +45,9 @@ impl fmt::Display for Route {
         let Self { destination, prefix_len, next_hop } = self;
         match next_hop {
             NextHop::Gateway(gateway) => write!(f, "{destination}/{prefix_len} via {gateway}"),
+            NextHop::GatewayOn(gateway, Ifindex(link)) => {
+                write!(f, "{destination}/{prefix_len} via {gateway} on link {link}")
+            }
             NextHop::Link(ifindex) => write!(f, "{destination}/{prefix_len} on link {}", ifindex.0),
         }
     }
