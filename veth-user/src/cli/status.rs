@@ -9,7 +9,7 @@ use super::{
     target::Target,
 };
 use crate::{
-    fabric::{self, FabricStatus},
+    fabric::{self, EndStatus, FabricStatus, PairStatus},
     report,
 };
 
@@ -58,15 +58,23 @@ pub(super) fn run(session: &Session, options: &StatusOptions) -> Result<()> {
 
 fn describe(output: &Output) -> String {
     let status = &output.status;
-    let fast = status.ports.iter().filter(|port| port.fast).count();
-    let kind = if status.ownership == "adopted" { "bridge" } else { "fabric" };
-    let mut text = format!(
-        "{kind} {}: datapath {}, MTU {}, fast path on {fast} of {} ports\n",
-        status.fabric,
-        status.datapath,
-        status.mtu_bytes,
-        status.ports.len()
-    );
+    let mut text = if status.ports.is_empty() && status.mtu_bytes == 0 {
+        let pairs = match status.pairs.len() {
+            1 => "1 pair".to_owned(),
+            count => format!("{count} pairs"),
+        };
+        format!("fabric {}: no bridge, {pairs}\n", status.fabric)
+    } else {
+        let fast = status.ports.iter().filter(|port| port.fast).count();
+        let kind = if status.ownership == "adopted" { "bridge" } else { "fabric" };
+        format!(
+            "{kind} {}: datapath {}, MTU {}, fast path on {fast} of {} ports\n",
+            status.fabric,
+            status.datapath,
+            status.mtu_bytes,
+            status.ports.len()
+        )
+    };
     let mut table = report::new_table(&["PORT", "IFINDEX", "NETNS", "ADDRESSES", "HOOK", "FAST"]);
     report::align_right(&mut table, &[1]);
     for port in &status.ports {
@@ -88,6 +96,9 @@ fn describe(output: &Output) -> String {
     if !status.ports.is_empty() {
         text += &report::finish(&table);
     }
+    if !status.pairs.is_empty() {
+        text += &pairs_table(&status.pairs);
+    }
     if status.ownership == "adopted" {
         for port in &status.ports {
             if let Some(explanation) = &port.explanation {
@@ -105,4 +116,32 @@ fn describe(output: &Output) -> String {
         text += &format!("differs from the file: `veth up` would {step}\n");
     }
     text
+}
+
+fn pairs_table(pairs: &[PairStatus]) -> String {
+    let mut table =
+        report::new_table(&["END", "ADDRESSES", "STATE", "OTHER END", "ADDRESSES", "STATE"]);
+    for PairStatus { ends } in pairs {
+        let mut row = Vec::new();
+        for end in [ends.first(), ends.get(1)] {
+            row.extend(end.map_or_else(|| ["-"; 3].map(str::to_owned), cells));
+        }
+        table.add_row(row);
+    }
+    report::finish(&table)
+}
+
+/// What there is to say of an end: its name, its addresses, its state.
+fn cells(end: &EndStatus) -> [String; 3] {
+    let name = match &end.netns {
+        Some(netns) => format!("{} in {netns}", end.ifname),
+        None => end.ifname.clone(),
+    };
+    let addresses = if end.addresses.is_empty() { "-".to_owned() } else { end.addresses.join(" ") };
+    let state = match (end.up, end.carrier) {
+        (false, _) => "down",
+        (true, false) => "no carrier",
+        (true, true) => "up",
+    };
+    [name, addresses, state.to_owned()]
 }

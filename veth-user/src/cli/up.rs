@@ -66,14 +66,15 @@ fn warn_of_bridge_netfilter(name: &str) {
 
 /// What happened, in one or two lines.
 fn describe(topology: &Topology, raised: &Raised) -> String {
-    let (name, namespaces) = (topology.name(), topology.namespaces().len());
+    let name = topology.name();
+    let what = inventory(topology);
     let unchanged = raised.steps.is_empty()
         && !raised.lost_datapath
         && raised.datapath.is_none_or(|datapath| datapath.is_unchanged());
     let mut text = if unchanged {
-        format!("fabric {name} was up as the file says ({namespaces} namespaces)\n")
+        format!("fabric {name} was up as the file says ({what})\n")
     } else {
-        format!("fabric {name} is up: {namespaces} namespaces, {} steps\n", raised.steps.len())
+        format!("fabric {name} is up: {what}, {} steps\n", raised.steps.len())
     };
     if let Some(datapath) = raised.datapath.filter(|_| !unchanged) {
         let Reconciled { ports, eligible, attached, replaced, refused, detached, .. } = datapath;
@@ -101,6 +102,16 @@ fn describe(topology: &Topology, raised: &Raised) -> String {
         text.push_str("its program is of a newer veth than this one, and was left as it is\n");
     }
     text
+}
+
+/// How much of what a topology has.
+fn inventory(topology: &Topology) -> String {
+    let namespaces = topology.namespaces().len() + topology.portless().len();
+    match topology.pairs().len() {
+        0 => format!("{namespaces} namespaces"),
+        1 => format!("{namespaces} namespaces, 1 pair"),
+        pairs => format!("{namespaces} namespaces, {pairs} pairs"),
+    }
 }
 
 fn texts(steps: &[Step]) -> Vec<String> {

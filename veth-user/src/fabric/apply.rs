@@ -23,8 +23,8 @@ const DOOMED: RangeInclusive<u32> = 0x7665_0000..=0x7665_ffff;
 
 /// Carries out steps. It knows the indexes of what was observed and of what it made itself.
 pub(super) struct Executor<'a> {
-    host: &'a mut Netlink,
-    fabric: &'a FabricName,
+    pub(super) host: &'a mut Netlink,
+    pub(super) fabric: &'a FabricName,
     bridge: Option<Ifindex>,
     ports: HashMap<NetnsName, Ifindex>,
     /// A group that no link is in, for those that are to be deleted at once.
@@ -35,10 +35,10 @@ pub(super) struct Executor<'a> {
 }
 
 /// A namespace, and the connection into it.
-struct Inside {
+pub(super) struct Inside {
     name: NetnsName,
-    netns: Netns,
-    netlink: Netlink,
+    pub(super) netns: Netns,
+    pub(super) netlink: Netlink,
     peer: Option<Ifindex>,
 }
 
@@ -57,16 +57,12 @@ impl<'a> Executor<'a> {
             PortPresence::Ours(port) => Some((member.name.clone(), port.ifindex)),
             PortPresence::Absent | PortPresence::Foreign(_) => None,
         });
-        // A process that was killed left its links in a group, and some of them may be in use
-        // again: only a group that nothing is in will do.
-        let taken: HashSet<u32> = links.iter().map(|link| link.group).collect();
-        let free_group = DOOMED.into_iter().find(|group| !taken.contains(group));
         Self {
             host,
             fabric,
             bridge,
             ports: ports.collect(),
-            free_group: free_group.unwrap_or(*DOOMED.start()),
+            free_group: free_group(links),
             inside: None,
         }
     }
@@ -121,7 +117,8 @@ impl<'a> Executor<'a> {
         match step {
             Step::CreateBridge { mac, mtu_bytes } => {
                 self.host.create_bridge(self.fabric.as_str(), *mac, *mtu_bytes)?;
-                let alias = Mark::Bridge { fabric: self.fabric.as_str() }.to_string();
+                let mark = Mark::Bridge { fabric: self.fabric.as_str(), has_pairs: false };
+                let alias = mark.to_string();
                 let change = LinkChange { alias: Some(&alias), ..LinkChange::default() };
                 let bridge = self.bridge()?;
                 if let Err(error) = self.host.change_link(bridge, &change) {
@@ -147,7 +144,7 @@ impl<'a> Executor<'a> {
                 let bridge = self.bridge()?;
                 self.host.change_link(bridge, &raised())?;
             }
-            Step::CreateNetns(name) => self.create_netns(name)?,
+            Step::CreateNetns(name) => self.create_netns(name, false)?,
             Step::RaiseLoopback(name) => {
                 self.enter(name)?.netlink.change_link(Ifindex(1), &raised())?;
             }
@@ -212,15 +209,18 @@ impl<'a> Executor<'a> {
                 inside.netlink.add_address(peer, *address)?;
             }
             Step::RemoveAddress(name, address) => self.enter(name)?.remove_address(*address)?,
+            Step::Pair(step) => self.carry_out_for_pairs(step)?,
         }
         Ok(())
     }
 
     /// Makes a namespace that is marked and has `lo` up before it has a name.
-    fn create_netns(&mut self, name: &NetnsName) -> Result<(), FabricError> {
-        let host = netns::current_inode()?;
-        let mark =
-            Mark::Netns { fabric: self.fabric.as_str(), netns: name.as_str(), host }.to_string();
+    pub(super) fn create_netns(
+        &mut self,
+        name: &NetnsName,
+        is_portless: bool,
+    ) -> Result<(), FabricError> {
+        let mark = self.mark_of_netns(name, is_portless)?;
         let prepare = || {
             let mut netlink = Netlink::open()?;
             netlink.change_link(Ifindex(1), &LinkChange { alias: Some(&mark), ..raised() })?;
@@ -229,6 +229,22 @@ impl<'a> Executor<'a> {
         let (netns, netlink) = Netns::create(name.as_str(), &mark, prepare)??;
         self.inside = Some(Inside { name: name.clone(), netns, netlink, peer: None });
         Ok(())
+    }
+
+    /// Has a namespace say whether it is without a port.
+    pub(super) fn mark_netns(
+        &mut self,
+        name: &NetnsName,
+        is_portless: bool,
+    ) -> Result<(), FabricError> {
+        let mark = self.mark_of_netns(name, is_portless)?;
+        let change = LinkChange { alias: Some(&mark), ..LinkChange::default() };
+        Ok(self.enter(name)?.netlink.change_link(Ifindex(1), &change)?)
+    }
+
+    fn mark_of_netns(&self, name: &NetnsName, is_portless: bool) -> Result<String, FabricError> {
+        let (fabric, netns, host) = (self.fabric.as_str(), name.as_str(), netns::current_inode()?);
+        Ok(Mark::Netns { fabric, netns, host, is_portless }.to_string())
     }
 
     /// Deletes pairs, all in one request: they are put into a group of their own first.
@@ -242,42 +258,10 @@ impl<'a> Executor<'a> {
             };
             doomed.extend(port);
         }
-        if let [one] = doomed.as_slice() {
-            return Ok(gone_is_fine(self.host.delete_link(*one))?);
-        }
-        let group = self.free_group;
-        let mut grouped = Vec::new();
-        for port in doomed {
-            let change = LinkChange { group: Some(group), ..LinkChange::default() };
-            match self.host.change_link(port, &change) {
-                Ok(()) => grouped.push(port),
-                Err(error) if error.is_not_found() => {}
-                Err(error) => {
-                    self.ungroup(&grouped);
-                    return Err(error.into());
-                }
-            }
-        }
-        if grouped.is_empty() {
-            return Ok(());
-        }
-        if let Err(error) = gone_is_fine(self.host.delete_group(group)) {
-            self.ungroup(&grouped);
-            return Err(error.into());
-        }
-        Ok(())
+        delete_links(self.host, self.free_group, doomed)
     }
 
-    /// Puts links back into the group that everything is in. The failure that led here is told;
-    /// another one would add nothing.
-    fn ungroup(&mut self, ports: &[Ifindex]) {
-        let change = LinkChange { group: Some(0), ..LinkChange::default() };
-        for port in ports {
-            let _ = self.host.change_link(*port, &change);
-        }
-    }
-
-    fn bridge(&mut self) -> Result<Ifindex, FabricError> {
+    pub(super) fn bridge(&mut self) -> Result<Ifindex, FabricError> {
         if let Some(bridge) = self.bridge {
             return Ok(bridge);
         }
@@ -302,7 +286,7 @@ impl<'a> Executor<'a> {
         Ok(self.host.change_link(port, change)?)
     }
 
-    fn enter(&mut self, name: &NetnsName) -> Result<&mut Inside, FabricError> {
+    pub(super) fn enter(&mut self, name: &NetnsName) -> Result<&mut Inside, FabricError> {
         enter(&mut self.inside, name)
     }
 }
@@ -320,14 +304,7 @@ impl Inside {
 
     fn remove_address(&mut self, address: Address) -> Result<(), FabricError> {
         let peer = self.peer()?;
-        let before = self.netlink.addresses(peer)?;
-        gone_is_fine(self.netlink.delete_address(peer, address))?;
-        // With the first IPv4 address of a subnet the kernel drops the others of it.
-        let after = self.netlink.addresses(peer)?;
-        for lost in before.iter().filter(|it| **it != address && !after.contains(it)) {
-            self.netlink.add_address(peer, *lost)?;
-        }
-        Ok(())
+        Ok(remove_address(&mut self.netlink, peer, address)?)
     }
 
     fn change_peer(&mut self, change: &LinkChange<'_>) -> Result<(), FabricError> {
@@ -351,11 +328,75 @@ fn enter<'i>(
     Ok(inside.insert(Inside { name: name.clone(), netns, netlink, peer: None }))
 }
 
-fn find(netlink: &mut Netlink, name: &str) -> Result<Option<Ifindex>, NetlinkError> {
+/// Takes an address from a link, and no other.
+pub(super) fn remove_address(
+    netlink: &mut Netlink,
+    link: Ifindex,
+    address: Address,
+) -> Result<(), NetlinkError> {
+    let before = netlink.addresses(link)?;
+    gone_is_fine(netlink.delete_address(link, address))?;
+    // With the first IPv4 address of a subnet the kernel drops the others of it.
+    let after = netlink.addresses(link)?;
+    for lost in before.iter().filter(|it| **it != address && !after.contains(it)) {
+        netlink.add_address(link, *lost)?;
+    }
+    Ok(())
+}
+
+/// A group that none of `links`, all of a namespace, is in.
+pub(super) fn free_group(links: &[Link]) -> u32 {
+    // A process that was killed left its links in a group, and some of them may be in use again:
+    // only a group that nothing is in will do.
+    let taken: HashSet<u32> = links.iter().map(|link| link.group).collect();
+    DOOMED.into_iter().find(|group| !taken.contains(group)).unwrap_or(*DOOMED.start())
+}
+
+/// Deletes links, all in one request: they are put into `group`, which is theirs alone, first.
+pub(super) fn delete_links(
+    netlink: &mut Netlink,
+    group: u32,
+    doomed: Vec<Ifindex>,
+) -> Result<(), FabricError> {
+    if let [one] = doomed.as_slice() {
+        return Ok(gone_is_fine(netlink.delete_link(*one))?);
+    }
+    let mut grouped = Vec::new();
+    for link in doomed {
+        let change = LinkChange { group: Some(group), ..LinkChange::default() };
+        match netlink.change_link(link, &change) {
+            Ok(()) => grouped.push(link),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => {
+                ungroup(netlink, &grouped);
+                return Err(error.into());
+            }
+        }
+    }
+    if grouped.is_empty() {
+        return Ok(());
+    }
+    if let Err(error) = gone_is_fine(netlink.delete_group(group)) {
+        ungroup(netlink, &grouped);
+        return Err(error.into());
+    }
+    Ok(())
+}
+
+/// Puts links back into the group that everything is in. The failure that led here is told;
+/// another one would add nothing.
+fn ungroup(netlink: &mut Netlink, links: &[Ifindex]) {
+    let change = LinkChange { group: Some(0), ..LinkChange::default() };
+    for link in links {
+        let _ = netlink.change_link(*link, &change);
+    }
+}
+
+pub(super) fn find(netlink: &mut Netlink, name: &str) -> Result<Option<Ifindex>, NetlinkError> {
     Ok(netlink.link_by_name(name)?.map(|link| link.ifindex))
 }
 
-const fn raised() -> LinkChange<'static> {
+pub(super) const fn raised() -> LinkChange<'static> {
     LinkChange {
         up: Some(true),
         controller: None,
@@ -367,7 +408,7 @@ const fn raised() -> LinkChange<'static> {
     }
 }
 
-fn gone_is_fine(result: Result<(), NetlinkError>) -> Result<(), NetlinkError> {
+pub(super) fn gone_is_fine(result: Result<(), NetlinkError>) -> Result<(), NetlinkError> {
     match result {
         Err(error) if !error.is_not_found() => Err(error),
         _ => Ok(()),

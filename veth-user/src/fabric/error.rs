@@ -52,9 +52,27 @@ pub enum FabricError {
         /// The arguments that accept it.
         flags: String,
     },
+    /// The fabric has no bridge.
+    #[error(
+        "fabric {0} has no bridge, and so no datapath: it has only pairs, or somebody deleted the \
+         bridge (`veth status {0}` tells)"
+    )]
+    NoBridge(String),
     /// The directory of the namespaces cannot be read.
     #[error("list namespaces: {0}")]
     Names(#[source] std::io::Error),
+    /// A setting cannot be changed.
+    #[error("{name}: {source}{}", if source.kind() == std::io::ErrorKind::NotFound {
+        " (this kernel has no such setting in that namespace)"
+    } else {
+        ""
+    })]
+    Sysctl {
+        /// Its name.
+        name: String,
+        /// The kernel's answer.
+        source: std::io::Error,
+    },
     /// Somebody asked to stop.
     #[error("interrupted")]
     Interrupted,

@@ -8,6 +8,8 @@ mod adopted;
 mod apply;
 mod error;
 mod observe;
+mod pair_status;
+mod pairs;
 mod status;
 
 use std::collections::{BTreeMap, HashSet};
@@ -16,6 +18,7 @@ use veth_common::{Ifindex, Ownership};
 
 pub use adopted::{is_there, release, require_adoptable, signed, survey};
 pub use error::FabricError;
+pub use pair_status::{EndStatus, PairStatus};
 pub use status::{
     CountedPort, FabricStatus, MemberStatus, PortStatus, counted_ports, list, status,
 };
@@ -32,12 +35,12 @@ use crate::{
         HookPolicy, Keeping, Reconciled, Reconciler, SyncError, XdpAttachment, our_program,
         restore_peers,
     },
-    topology::{FabricName, NetnsName, Topology},
+    topology::{FabricName, Topology},
     view::{Link, LinkKind},
 };
 use adopted::is_adopted;
 use apply::Executor;
-use observe::Depth;
+use observe::{Depth, Wanted};
 
 /// Lets a caller watch an operation, and stop it between two steps.
 pub struct Control<'a> {
@@ -81,7 +84,7 @@ pub fn up(
     let fabric = topology.name();
     let _lock = FabricLock::acquire(fabric.as_str(), control.stop, control.waiting)?;
     let mut host = Netlink::open()?;
-    let wanted = names_of(topology);
+    let wanted = Wanted::by(topology);
     let (observed, links) = observe::observe(&mut host, fabric, &wanted, Depth::Everything)?;
     let plan = plan(topology, &observed)?;
     // Before anything is made: a datapath that this kernel cannot have is no reason to start.
@@ -131,10 +134,6 @@ fn switch_back(fabric: &FabricName, former: FastPath) -> Result<(), FabricError>
     let hook = hook_policy(former, None)?;
     Reconciler::start(fabric, hook, Keeping::Managed)?.reconcile(&Stop::new())?;
     Ok(())
-}
-
-fn names_of(topology: &Topology) -> Vec<NetnsName> {
-    topology.namespaces().iter().map(|namespace| namespace.name().clone()).collect()
 }
 
 /// Whether `fabric` has pins, and they are not those of another network namespace.
@@ -187,7 +186,7 @@ pub fn down(fabric: &FabricName, control: &mut Control<'_>) -> Result<Lowered, F
         return Err(FabricError::Adopted(fabric.to_string()));
     }
     let mut host = Netlink::open()?;
-    let (observed, links) = observe::observe(&mut host, fabric, &[], Depth::Marks)?;
+    let (observed, links) = observe::observe(&mut host, fabric, &Wanted::default(), Depth::Marks)?;
     let had_datapath = has_datapath(fabric)?;
     let steps = plan_removal(&observed);
     // Our own ports take the program with them. Detaching them one by one would make the kernel
@@ -220,7 +219,13 @@ pub fn down(fabric: &FabricName, control: &mut Control<'_>) -> Result<Lowered, F
 /// When it is not there, somebody else's, or has none.
 pub fn require_datapath(fabric: &FabricName) -> Result<Keeping, FabricError> {
     let Some(link) = Netlink::open()?.link_by_name(fabric.as_str())? else {
-        return Err(SyncError::Absent(fabric.to_string()).into());
+        let name = fabric.to_string();
+        let is_there = list()?.contains(fabric);
+        return Err(if is_there {
+            FabricError::NoBridge(name)
+        } else {
+            SyncError::Absent(name).into()
+        });
     };
     let meta = signed(fabric)?;
     match observe::bridge_state(fabric, &link) {
@@ -243,7 +248,7 @@ pub fn require_datapath(fabric: &FabricName) -> Result<Keeping, FabricError> {
 /// When the kernel cannot be asked, or something that is not ours is in the way.
 pub fn missing(topology: &Topology) -> Result<Vec<Step>, FabricError> {
     let mut host = Netlink::open()?;
-    let wanted = names_of(topology);
+    let wanted = Wanted::by(topology);
     let (observed, _) = observe::observe(&mut host, topology.name(), &wanted, Depth::Everything)?;
     Ok(plan(topology, &observed)?.steps().cloned().collect())
 }

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use veth_common::{Ifindex, PortSlot};
 
-use super::{FabricError, has_datapath, observe};
+use super::{FabricError, PairStatus, has_datapath, observe, pair_status};
 use crate::{
     datapath::{self, Hook},
     forwarding::{FastPath, eligibility, is_hookable},
     netlink::Netlink,
-    plan::{BridgeState, Mark, NetnsState, PortPresence},
+    plan::{BridgeState, Mark, Member, NetnsState, PortPresence},
     sync::{
         Keeping, SyncError, look_for_bypassed, now_ns, observe_bridge, observe_xdp, our_program,
     },
@@ -39,6 +39,8 @@ pub struct FabricStatus {
     pub ports: Vec<PortStatus>,
     /// Namespaces, and whether each is whole.
     pub namespaces: Vec<MemberStatus>,
+    /// Pairs past the bridge.
+    pub pairs: Vec<PairStatus>,
     /// Everything that is not as it should be, one sentence each.
     pub problems: Vec<String>,
 }
@@ -82,8 +84,9 @@ pub struct MemberStatus {
 pub fn list() -> Result<Vec<FabricName>, FabricError> {
     let mut names = BTreeSet::new();
     for link in Netlink::open()?.links()? {
-        if let Some(Mark::Bridge { fabric } | Mark::Port { fabric, .. }) =
-            link.alias.as_deref().and_then(Mark::parse)
+        if let Some(
+            Mark::Bridge { fabric, .. } | Mark::Port { fabric, .. } | Mark::End { fabric, .. },
+        ) = link.alias.as_deref().and_then(Mark::parse)
         {
             names.insert(fabric.to_owned());
         }
@@ -108,7 +111,12 @@ pub fn list() -> Result<Vec<FabricName>, FabricError> {
 /// When there is nothing of that name, or the kernel cannot be asked.
 pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
     let mut host = Netlink::open()?;
-    let (observed, _) = observe::observe(&mut host, fabric, &[], observe::Depth::Everything)?;
+    let (observed, _) = observe::observe(
+        &mut host,
+        fabric,
+        &observe::Wanted::default(),
+        observe::Depth::Everything,
+    )?;
     let mut view = observe_bridge(&mut host, fabric.as_str())?;
     let has_pins = has_datapath(fabric)?;
     let meta = datapath::read_meta(fabric.as_str())?.filter(|_| has_pins);
@@ -116,7 +124,8 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
     if let (Some(view), Some(FastPath::Xdp)) = (&mut view, path) {
         observe_xdp(&mut host, fabric, view)?;
     }
-    if view.is_none() && !has_pins && observed.members.is_empty() {
+    let (pairs, pair_problems) = pair_status::pairs(&observed);
+    if view.is_none() && !has_pins && observed.members.is_empty() && pairs.is_empty() {
         return Err(SyncError::Absent(fabric.to_string()).into());
     }
     let keeping = meta.map_or(Keeping::Managed, |meta| Keeping::of(&meta));
@@ -132,6 +141,9 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
     let mut problems = Vec::new();
     match &observed.bridge {
         BridgeState::Ours(bridge) if !bridge.is_up => problems.push("the bridge is down".into()),
+        // Pairs alone have no bridge, and nothing against one of that name.
+        BridgeState::Absent | BridgeState::Foreign(_)
+            if !has_pins && observed.members.iter().all(is_portless) => {}
         BridgeState::Foreign(what) if !is_adopted => problems.push(what.clone()),
         BridgeState::Ours(_) | BridgeState::Foreign(_) => {}
         BridgeState::Absent => problems.push("the bridge is missing".into()),
@@ -159,7 +171,7 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
                 if !inside.lo_up {
                     problems.push(format!("lo is down in namespace {name}"));
                 }
-                if inside.peer.is_none() {
+                if inside.peer.is_none() && !inside.is_portless {
                     problems.push(format!("namespace {name} has no interface"));
                 }
             }
@@ -176,11 +188,13 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
                     problems.push(format!("port {name} is not in the bridge"));
                 }
             }
+            PortPresence::Absent if is_portless(member) => {}
             PortPresence::Absent => problems.push(format!("port {name} is missing")),
             PortPresence::Foreign(what) => problems.push(format!("port {name}: {what}")),
         }
     }
 
+    problems.extend(pair_problems);
     let mut ports = Vec::new();
     if let Some(view) = &view {
         let served_by = path.unwrap_or(FastPath::Tc);
@@ -207,6 +221,7 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
         mtu_bytes: view.as_ref().map_or(0, |view| view.bridge.mtu_bytes),
         ports,
         namespaces,
+        pairs,
         problems,
     })
 }
@@ -217,6 +232,11 @@ fn has_valid_leases(fabric: &FabricName) -> Result<bool, FabricError> {
     let leases = datapath::pinned_leases(fabric.as_str())?;
     let now_ns = now_ns();
     Ok(leases.is_empty() || leases.iter().any(|lease| lease.is_valid_at(now_ns)))
+}
+
+/// Whether a member is there for pairs alone.
+fn is_portless(member: &Member) -> bool {
+    matches!(&member.netns, NetnsState::Ours(inside) if inside.is_portless)
 }
 
 fn port_status(

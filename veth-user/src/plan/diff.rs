@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    BridgeState, Conflicts, Inside, Member, NetnsState, Observed, PEER_NAME, PortPresence, Step,
+    BridgeState, Conflicts, Inside, Mark, Member, NetnsState, Observed, PEER_NAME, PairStep,
+    PortPresence, Step, ends,
 };
 use crate::{
     topology::{Namespace, NetnsName, Topology},
@@ -34,38 +35,30 @@ impl Plan {
 /// The steps that make `observed` into `topology`; none when it is that already.
 pub fn plan(topology: &Topology, observed: &Observed) -> Result<Plan, Conflicts> {
     let mut steps = Steps::default();
+    let pairs = ends::plan(topology, observed);
+    steps.list.extend(pairs.make_room);
+    steps.conflicts.extend(pairs.conflicts);
     let mtu_bytes = topology.mtu().bytes();
-    let bridge = match &observed.bridge {
-        BridgeState::Ours(bridge) => Some(bridge),
-        BridgeState::Absent => {
-            steps.add(Step::CreateBridge { mac: topology.bridge_mac(), mtu_bytes });
-            None
-        }
-        BridgeState::Foreign(what) => {
-            steps.conflicts.push(foreign("bridge", topology.name().as_str(), what));
-            None
-        }
-    };
-    if let Some(bridge) = bridge.filter(|bridge| bridge.mtu_bytes != mtu_bytes) {
-        steps.add(Step::SetBridgeMtu { from: bridge.mtu_bytes, to: mtu_bytes });
-    }
-    if bridge.is_none_or(|bridge| !bridge.is_up) {
-        steps.add(Step::RaiseBridge);
-    }
+    let bridge = if topology.has_bridge() { steps.add_bridge(topology, observed) } else { None };
     let found: HashMap<&NetnsName, &Member> =
         observed.members.iter().map(|member| (&member.name, member)).collect();
     for namespace in topology.namespaces() {
         let found = found.get(namespace.name()).copied();
         steps.add_member(namespace, found, bridge, mtu_bytes);
     }
+    steps.list.extend(pairs.build);
     // Last of what is added: a port that joins while others are still being made would get the
     // greetings (MLD, router solicitations) of each of them.
     let joins = std::mem::take(&mut steps.joins);
     steps.list.extend(joins);
-    let wanted: HashSet<&NetnsName> = topology.namespaces().iter().map(Namespace::name).collect();
+    let wanted: HashSet<&NetnsName> =
+        topology.namespaces().iter().map(Namespace::name).chain(topology.portless()).collect();
     let surplus = observed.members.iter().filter(|member| !wanted.contains(&member.name));
-    let mut removal = Steps::default();
+    let mut removal = Steps { list: pairs.clear, ..Steps::default() };
     removal.remove_members(surplus);
+    if !topology.has_bridge() && matches!(observed.bridge, BridgeState::Ours(_)) {
+        removal.add(Step::DeleteBridge);
+    }
     if steps.conflicts.is_empty() {
         Ok(Plan { build: steps.list, clear: removal.list })
     } else {
@@ -75,7 +68,7 @@ pub fn plan(topology: &Topology, observed: &Observed) -> Result<Plan, Conflicts>
 
 /// The steps that remove everything of a fabric. What is not ours stays, and is no obstacle.
 pub fn plan_removal(observed: &Observed) -> Vec<Step> {
-    let mut steps = Steps::default();
+    let mut steps = Steps { list: ends::plan_removal(observed), ..Steps::default() };
     steps.remove_members(&observed.members);
     if matches!(observed.bridge, BridgeState::Ours(_)) {
         steps.add(Step::DeleteBridge);
@@ -83,16 +76,44 @@ pub fn plan_removal(observed: &Observed) -> Vec<Step> {
     steps.list
 }
 
+/// Steps that are being put together.
 #[derive(Default)]
-struct Steps {
-    list: Vec<Step>,
+pub(super) struct Steps {
+    pub(super) list: Vec<Step>,
     joins: Vec<Step>,
-    conflicts: Vec<String>,
+    pub(super) conflicts: Vec<String>,
 }
 
 impl Steps {
-    fn add(&mut self, step: Step) {
+    pub(super) fn add(&mut self, step: Step) {
         self.list.push(step);
+    }
+
+    /// The bridge as it is, if it is there and ours.
+    fn add_bridge<'o>(&mut self, topology: &Topology, observed: &'o Observed) -> Option<&'o Link> {
+        let mtu_bytes = topology.mtu().bytes();
+        let bridge = match &observed.bridge {
+            BridgeState::Ours(bridge) => Some(bridge),
+            BridgeState::Absent => {
+                self.add(Step::CreateBridge { mac: topology.bridge_mac(), mtu_bytes });
+                None
+            }
+            BridgeState::Foreign(what) => {
+                self.conflicts.push(foreign("bridge", topology.name().as_str(), what));
+                None
+            }
+        };
+        // Before the first of them is made: by this, a removal knows to look for them.
+        if !topology.pairs().is_empty() && !bridge.is_some_and(has_pairs) {
+            self.add(Step::Pair(PairStep::Announce));
+        }
+        if let Some(bridge) = bridge.filter(|bridge| bridge.mtu_bytes != mtu_bytes) {
+            self.add(Step::SetBridgeMtu { from: bridge.mtu_bytes, to: mtu_bytes });
+        }
+        if bridge.is_none_or(|bridge| !bridge.is_up) {
+            self.add(Step::RaiseBridge);
+        }
+        bridge
     }
 
     fn add_member(
@@ -131,8 +152,7 @@ impl Steps {
         }
         match inside {
             None => self.add(Step::CreateNetns(name.clone())),
-            Some(inside) if !inside.lo_up => self.add(Step::RaiseLoopback(name.clone())),
-            Some(_) => {}
+            Some(inside) => self.mend_netns(name, inside, false),
         }
         match pair(port, inside) {
             Some((port, peer)) => self.mend_pair(wanted, port, peer, bridge, mtu_bytes),
@@ -149,6 +169,16 @@ impl Steps {
         }
         for address in want.iter().filter(|address| !have.contains(address)) {
             self.add(Step::AddAddress(name.clone(), *address));
+        }
+    }
+
+    /// What a namespace that is there lacks by itself.
+    pub(super) fn mend_netns(&mut self, name: &NetnsName, inside: &Inside, is_portless: bool) {
+        if !inside.lo_up {
+            self.add(Step::RaiseLoopback(name.clone()));
+        }
+        if inside.is_portless != is_portless {
+            self.add(Step::Pair(PairStep::MarkNetns { netns: name.clone(), is_portless }));
         }
     }
 
@@ -232,7 +262,15 @@ fn pair<'a>(port: Option<&'a Link>, inside: Option<&'a Inside>) -> Option<(&'a L
     (there && back).then_some((port, peer))
 }
 
-fn foreign(kind: &str, name: &str, what: &str) -> String {
+/// Whether the mark of the bridge says that there are pairs past it.
+fn has_pairs(bridge: &Link) -> bool {
+    matches!(
+        bridge.alias.as_deref().and_then(Mark::parse),
+        Some(Mark::Bridge { has_pairs: true, .. })
+    )
+}
+
+pub(super) fn foreign(kind: &str, name: &str, what: &str) -> String {
     format!(
         "{kind} {name}: {what}; it is left alone: remove it, or choose another name \
          (the device inside is {PEER_NAME}, the one outside is called like the namespace)"

@@ -5,15 +5,20 @@
 //! orchestration's task.
 
 mod diff;
+mod ends;
 mod mark;
 mod observed;
+mod pair;
 mod step;
 #[cfg(test)]
 mod tests;
 
 pub use diff::{Plan, plan, plan_removal};
 pub use mark::Mark;
-pub use observed::{BridgeState, Inside, Member, NetnsState, Observed, PortPresence};
+pub use observed::{
+    BridgeState, EndClaim, FoundEnd, Inside, Member, NetnsState, Observed, PortPresence,
+};
+pub use pair::PairStep;
 pub use step::{Step, undo};
 
 #[cfg(doc)]

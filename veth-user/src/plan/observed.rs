@@ -1,7 +1,9 @@
 //! What was found of a fabric.
 
+use std::collections::BTreeMap;
+
 use crate::{
-    topology::NetnsName,
+    topology::{EndName, EndRoute, NetnsName, SysctlName},
     view::{Address, Link},
 };
 
@@ -12,6 +14,17 @@ pub struct Observed {
     pub bridge: BridgeState,
     /// The members that are wanted or that were found, in the order in which they were met.
     pub members: Vec<Member>,
+    /// What stands at the names of wanted ends of pairs, and what bears the mark of one.
+    pub ends: Vec<FoundEnd>,
+    /// The values of wanted settings, by namespace; those that can be read.
+    pub sysctls: BTreeMap<(Option<NetnsName>, SysctlName), String>,
+}
+
+impl Observed {
+    /// What was found of the member called `name`.
+    pub fn member(&self, name: &NetnsName) -> Option<&Member> {
+        self.members.iter().find(|member| member.name == *name)
+    }
 }
 
 /// What stands at the bridge's name.
@@ -56,7 +69,9 @@ pub enum NetnsState {
 pub struct Inside {
     /// Whether `lo` is up.
     pub lo_up: bool,
-    /// The peer, when there is a device of its name.
+    /// Whether its mark says that it is there for pairs alone.
+    pub is_portless: bool,
+    /// The peer, when there is a device of its name that is no end of ours.
     pub peer: Option<Link>,
     /// The peer's addresses.
     pub addresses: Vec<Address>,
@@ -72,4 +87,32 @@ pub enum PortPresence {
     Foreign(String),
     /// Our port.
     Ours(Link),
+}
+
+/// A device at the name of an end, or with the mark of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundEnd {
+    /// Where it was found, and its name there.
+    pub name: EndName,
+    /// Whose it is.
+    pub claim: EndClaim,
+    /// The device.
+    pub link: Link,
+    /// Its addresses.
+    pub addresses: Vec<Address>,
+    /// The routes through it that are ours.
+    pub routes: Vec<EndRoute>,
+    /// Whether frames get through: both ends are up.
+    pub has_carrier: bool,
+}
+
+/// Whose a device at the name of an end is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndClaim {
+    /// Somebody else's, described.
+    Foreign(String),
+    /// Ours by its address, without a mark: what an interrupted creation left.
+    Unmarked,
+    /// Ours; the mark says which end it was made as, and which its other end was.
+    Marked([EndName; 2]),
 }

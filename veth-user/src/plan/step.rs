@@ -4,7 +4,7 @@ use std::fmt;
 
 use veth_common::Mac;
 
-use super::PEER_NAME;
+use super::{PEER_NAME, PairStep};
 use crate::{topology::NetnsName, view::Address};
 
 /// One change to a fabric.
@@ -87,6 +87,8 @@ pub enum Step {
     AddAddress(NetnsName, Address),
     /// Take an IP address from the peer.
     RemoveAddress(NetnsName, Address),
+    /// Something with pairs past the bridge.
+    Pair(PairStep),
 }
 
 impl Step {
@@ -105,6 +107,7 @@ impl Step {
             Self::SetPeerMac { netns, from, to } => Self::SetPeerMac { netns, from: to, to: from },
             Self::AddAddress(netns, address) => Self::RemoveAddress(netns, address),
             Self::RemoveAddress(netns, address) => Self::AddAddress(netns, address),
+            Self::Pair(step) => return step.inverse(),
             // Up is how everything of ours belongs, so there is no way back from that; and what
             // was removed does not return.
             Self::RaiseBridge
@@ -133,6 +136,7 @@ pub fn undo(steps: &[Step]) -> Vec<Step> {
             Step::DeletePairs(netns) => pairs.extend(netns),
             Step::LeavePort(netns) | Step::RemoveAddress(netns, _) | Step::AddAddress(netns, _)
                 if made(&netns) => {}
+            Step::Pair(step) if step.goes_with_what(steps) => {}
             step => rest.push(step),
         }
     }
@@ -187,6 +191,7 @@ impl fmt::Display for Step {
             Self::RaisePeer(netns) => write!(f, "set {PEER_NAME} in {netns} up"),
             Self::AddAddress(netns, address) => write!(f, "add {address} to {netns}"),
             Self::RemoveAddress(netns, address) => write!(f, "remove {address} from {netns}"),
+            Self::Pair(step) => step.fmt(f),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Plans against a model of the kernel: what a plan makes is what was wanted, and its inverse
 //! leads back.
 
+mod pairs;
+
 use proptest::prelude::*;
 use veth_common::{Ifindex, Mac};
 
@@ -128,7 +130,9 @@ impl Model {
                     NetnsState::Ours(Inside { lo_up: true, ..Inside::default() });
             }
             Step::RaiseLoopback(name) => self.inside(&name).lo_up = true,
+            Step::Pair(step) => self.apply_to_pairs(step),
             Step::RemoveNetns(name) => {
+                self.lose_ends_in(&name);
                 self.member(&name).netns = NetnsState::Absent;
                 self.member(&name).port = PortPresence::Absent;
             }
@@ -202,6 +206,7 @@ impl Model {
 
     fn is_empty(&self) -> bool {
         self.observed.bridge == BridgeState::Absent
+            && self.observed.ends.is_empty()
             && self.observed.members.iter().all(|member| {
                 member.netns == NetnsState::Absent && member.port == PortPresence::Absent
             })
