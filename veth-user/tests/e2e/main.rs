@@ -10,6 +10,7 @@ mod bypass;
 mod kill;
 mod lifecycle;
 mod ls;
+mod pairs;
 mod run;
 mod sandbox;
 mod sync;
