@@ -107,10 +107,13 @@ fn describe(topology: &Topology, raised: &Raised) -> String {
 /// How much of what a topology has.
 fn inventory(topology: &Topology) -> String {
     let namespaces = topology.namespaces().len() + topology.portless().len();
+    let count = |count: usize, what: &str| match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    };
     match topology.pairs().len() {
-        0 => format!("{namespaces} namespaces"),
-        1 => format!("{namespaces} namespaces, 1 pair"),
-        pairs => format!("{namespaces} namespaces, {pairs} pairs"),
+        0 => count(namespaces, "namespace"),
+        pairs => format!("{}, {}", count(namespaces, "namespace"), count(pairs, "pair")),
     }
 }
 

@@ -172,7 +172,15 @@ impl Executor<'_> {
             }
             PairStep::Raise(end) => self.change_end(end, &super::apply::raised())?,
             PairStep::Lower(end) => {
-                self.change_end(end, &LinkChange { up: Some(false), ..LinkChange::default() })?;
+                let (netlink, link) = self.end(end)?;
+                let before = netlink.addresses(link)?;
+                let down = LinkChange { up: Some(false), ..LinkChange::default() };
+                netlink.change_link(link, &down)?;
+                // IPv6 addresses go when a device goes down, unless somebody gives them back.
+                let after = netlink.addresses(link)?;
+                for lost in before.iter().filter(|address| !after.contains(address)) {
+                    netlink.add_address(link, *lost)?;
+                }
             }
             PairStep::AddRoute(end, route) => {
                 let (netlink, link) = self.end(end)?;

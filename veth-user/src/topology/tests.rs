@@ -1,20 +1,11 @@
 //! Whole files: good ones, and one for each thing that can be wrong. Every test starts from text.
 
+mod examples;
 mod pairs;
 
 use super::*;
 
 const PAIR: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/pair.toml"));
-
-/// The example files and the number of namespaces in each.
-const EXAMPLES: [(&str, usize); 6] = [
-    (PAIR, 2),
-    (include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/thousand.toml")), 1000),
-    (include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/dual-stack.toml")), 8),
-    (include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/bridge-only.toml")), 2),
-    (include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/jumbo.toml")), 2),
-    (include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/xdp.toml")), 2),
-];
 
 fn parse(text: &str) -> Topology {
     Topology::parse(text).unwrap_or_else(|problems| panic!("{problems}"))
@@ -47,16 +38,6 @@ fn netns_refused(line: &str, path: &str, part: &str) {
 
 fn addresses(namespace: &Namespace) -> Vec<String> {
     namespace.addresses().iter().map(ToString::to_string).collect()
-}
-
-#[test]
-fn examples_are_right_and_say_how_to_run_them() {
-    for (text, count) in EXAMPLES {
-        assert_eq!(parse(text).namespaces().len(), count);
-        let comments = text.lines().take_while(|line| line.starts_with("# ")).count();
-        assert_eq!(comments, 2, "{text}");
-        assert!(text.lines().nth(1).is_some_and(|line| line.contains("sudo veth up examples/")));
-    }
 }
 
 #[test]

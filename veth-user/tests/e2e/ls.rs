@@ -41,13 +41,13 @@ fn device(sandbox: &Sandbox, options: &str, name: &str) -> Value {
 }
 
 /// A process in a namespace of its own that has no name.
-struct Lonely {
-    pid: String,
+pub(crate) struct Lonely {
+    pub(crate) pid: String,
     _process: Started,
 }
 
 impl Lonely {
-    fn start(sandbox: &Sandbox) -> Self {
+    pub(crate) fn start(sandbox: &Sandbox) -> Self {
         let mut command = sandbox.command("unshare");
         command.args(["--net", "sh", "-c", "echo $$; exec sleep infinity"]);
         let mut process = Started::of(command);

@@ -13,6 +13,7 @@ mod ls;
 mod pairs;
 mod run;
 mod sandbox;
+mod scenarios;
 mod sync;
 mod traffic;
 mod xdp;
