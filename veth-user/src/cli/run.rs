@@ -42,6 +42,11 @@ pub(super) fn run(session: &Session, options: &RunOptions) -> Result<()> {
         topology = topology.with_datapath(datapath);
     }
     let name = topology.name();
+    if !topology.has_bridge() {
+        bail!(
+            "run shows what a bridge and its fast path do, and {name} has only pairs; `veth up` makes these"
+        );
+    }
     let (client, server) = talkers(&topology)?;
     let refusal = || {
         format!("fabric {name} is up already; `veth down {name}` first, as run takes it down after")

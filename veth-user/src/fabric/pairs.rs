@@ -5,10 +5,12 @@ use std::{
     os::fd::AsFd as _,
 };
 
+use veth_common::{Ifindex, Mac};
+
 use super::{
     FabricError,
-    apply::{Executor, find, gone_is_fine},
-    observe::Depth,
+    apply::{Executor, delete_links, find, free_group, gone_is_fine, raised, remove_address},
+    observe::{Depth, describe},
 };
 use crate::{
     netlink::{LinkChange, Netlink, NetlinkError, NewDevice},
@@ -64,7 +66,7 @@ pub(super) fn look(
         let name = EndName { netns: netns.cloned(), ifname };
         let claim = match claim_of(fabric, &name, link) {
             Some(claim) => claim,
-            None if is_wanted => EndClaim::Foreign(super::observe::describe(link)),
+            None if is_wanted => EndClaim::Foreign(describe(link)),
             None => continue,
         };
         let mut end = FoundEnd {
@@ -129,24 +131,14 @@ impl Executor<'_> {
             PairStep::CreateNetns(name) => self.create_netns(name, true)?,
             PairStep::MarkNetns { netns, is_portless } => self.mark_netns(netns, *is_portless)?,
             PairStep::Create { ends, macs, mtu_bytes } => {
-                let handles = [open(&ends[0])?, open(&ends[1])?];
-                let device = |at: usize| NewDevice {
-                    name: ends[at].ifname.as_str(),
-                    mac: macs[at],
-                    mtu_bytes: *mtu_bytes,
-                    netns: handles[at].as_ref().map(Netns::as_fd),
-                };
-                // An end that names no namespace is made in that of the socket, if it is the first
-                // one; where a second one is made then has changed with time.
-                let [first, second] = if ends[1].netns.is_none() { [1, 0] } else { [0, 1] };
-                self.host.create_veth([&device(first), &device(second)])?;
-                if let Err(error) = self.mark_ends(ends) {
-                    let EndName { netns, ifname } = &ends[0];
-                    let _ = self.delete_ends(netns.as_ref(), std::slice::from_ref(ifname));
-                    return Err(error);
-                }
+                self.create_pair(ends, *macs, *mtu_bytes)?;
             }
             PairStep::Delete { netns, ifnames } => self.delete_ends(netns.as_ref(), ifnames)?,
+            PairStep::TakeAway(ends) => {
+                let EndName { netns, ifname } = &ends[0].name;
+                self.delete_ends(netns.as_ref(), std::slice::from_ref(ifname))?;
+            }
+            PairStep::PutBack(ends) => self.put_back(ends)?,
             PairStep::SetMtu { end, to, .. } => {
                 let change = LinkChange { mtu_bytes: Some(*to), ..LinkChange::default() };
                 self.change_end(end, &change)?;
@@ -168,9 +160,9 @@ impl Executor<'_> {
             }
             PairStep::RemoveAddress(end, address) => {
                 let (netlink, link) = self.end(end)?;
-                super::apply::remove_address(netlink, link, *address)?;
+                remove_address(netlink, link, *address)?;
             }
-            PairStep::Raise(end) => self.change_end(end, &super::apply::raised())?,
+            PairStep::Raise(end) => self.change_end(end, &raised())?,
             PairStep::Lower(end) => {
                 let (netlink, link) = self.end(end)?;
                 let before = netlink.addresses(link)?;
@@ -189,6 +181,55 @@ impl Executor<'_> {
             PairStep::RemoveRoute(end, route) => {
                 let (netlink, link) = self.end(end)?;
                 gone_is_fine(netlink.delete_own_route(&through(*route, link)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a pair, with both ends down and marked.
+    fn create_pair(
+        &mut self,
+        ends: &[EndName; 2],
+        macs: [Mac; 2],
+        mtu_bytes: u32,
+    ) -> Result<(), FabricError> {
+        let handles = [open(&ends[0])?, open(&ends[1])?];
+        let device = |at: usize| NewDevice {
+            name: ends[at].ifname.as_str(),
+            mac: macs[at],
+            mtu_bytes,
+            netns: handles[at].as_ref().map(Netns::as_fd),
+        };
+        // An end that names no namespace is made in that of the socket, if it is the first one;
+        // where a second one is made then has changed with time.
+        let [first, second] = if ends[1].netns.is_none() { [1, 0] } else { [0, 1] };
+        self.host.create_veth([&device(first), &device(second)])?;
+        if let Err(error) = self.mark_ends(ends) {
+            let EndName { netns, ifname } = &ends[0];
+            let _ = self.delete_ends(netns.as_ref(), std::slice::from_ref(ifname));
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Makes a pair as it was found.
+    fn put_back(&mut self, ends: &[FoundEnd; 2]) -> Result<(), FabricError> {
+        let names = ends.each_ref().map(|end| end.name.clone());
+        let macs = names.each_ref().map(|name| self.fabric.end_mac(name));
+        self.create_pair(&names, macs, ends[0].link.mtu_bytes)?;
+        for FoundEnd { name, link: was, addresses, .. } in ends {
+            let (netlink, link) = self.end(name)?;
+            for address in addresses {
+                netlink.add_address(link, *address)?;
+            }
+            if was.is_up {
+                netlink.change_link(link, &raised())?;
+            }
+        }
+        for FoundEnd { name, routes, .. } in ends {
+            let (netlink, link) = self.end(name)?;
+            for route in routes {
+                netlink.add_own_route(&through(*route, link))?;
             }
         }
         Ok(())
@@ -224,7 +265,7 @@ impl Executor<'_> {
         let links = netlink.links()?;
         let is_meant = |link: &&Link| ifnames.iter().any(|name| name.as_str() == link.name);
         let doomed = links.iter().filter(is_meant).map(|link| link.ifindex).collect();
-        super::apply::delete_links(netlink, super::apply::free_group(&links), doomed)
+        delete_links(netlink, free_group(&links), doomed)
     }
 
     fn change_end(&mut self, name: &EndName, change: &LinkChange<'_>) -> Result<(), FabricError> {
@@ -233,7 +274,7 @@ impl Executor<'_> {
     }
 
     /// The connection to where an end is, and its index there.
-    fn end(&mut self, name: &EndName) -> Result<(&mut Netlink, veth_common::Ifindex), FabricError> {
+    fn end(&mut self, name: &EndName) -> Result<(&mut Netlink, Ifindex), FabricError> {
         let netlink = match &name.netns {
             Some(netns) => &mut self.enter(netns)?.netlink,
             None => &mut *self.host,
@@ -244,7 +285,7 @@ impl Executor<'_> {
     }
 }
 
-fn through(route: EndRoute, link: veth_common::Ifindex) -> Route {
+fn through(route: EndRoute, link: Ifindex) -> Route {
     let EndRoute { destination, prefix_len, gateway } = route;
     let next_hop = gateway.map_or(NextHop::Link(link), |gateway| NextHop::GatewayOn(gateway, link));
     Route { destination, prefix_len, next_hop }

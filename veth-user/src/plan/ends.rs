@@ -27,7 +27,7 @@ pub(super) struct PairPlan {
 /// The steps for the pairs of `topology`.
 pub(super) fn plan(topology: &Topology, observed: &Observed) -> PairPlan {
     let mut comparison = Comparison {
-        found: observed.ends.iter().map(|end| (&end.name, end)).collect(),
+        found: by_name(observed),
         observed,
         mtu_bytes: topology.mtu().bytes(),
         made: HashSet::new(),
@@ -55,8 +55,14 @@ pub(super) fn plan(topology: &Topology, observed: &Observed) -> PairPlan {
 
 /// The steps that remove all pairs that are ours.
 pub(super) fn plan_removal(observed: &Observed) -> Vec<Step> {
+    let found = by_name(observed);
     let mut seen = HashSet::new();
-    delete(observed.ends.iter().filter(|end| is_ours(end) && seen.insert(identity(end))))
+    let ours = observed.ends.iter().filter(|end| is_ours(end));
+    delete(ours.filter(|end| seen.insert(identity(&found, end))))
+}
+
+fn by_name(observed: &Observed) -> HashMap<&EndName, &FoundEnd> {
+    observed.ends.iter().map(|end| (&end.name, end)).collect()
 }
 
 struct Comparison<'a> {
@@ -111,19 +117,16 @@ impl<'a> Comparison<'a> {
         self.steps.add(Step::Pair(PairStep::CreateNetns(name.clone())));
     }
 
-    /// Whether both ends of `pair` are there, and are ends of one pair. In a mesh the indexes
-    /// agree by chance; the marks say which ends were made together, and that pair never parts.
+    /// Whether both ends of `pair` are there, and are ends of one pair.
     fn is_intact(&self, pair: &Pair) -> bool {
         let [a, b] = pair.ends().each_ref().map(|end| self.found.get(end.name()));
-        let (Some(a), Some(b)) = (a, b) else { return false };
-        let leads_to = |from: &FoundEnd, to: &FoundEnd| {
-            from.claim == EndClaim::Marked([from.name.clone(), to.name.clone()])
-                && from.link.peer.is_some_and(|peer| {
-                    let is_away = from.name.netns != to.name.netns;
-                    peer.ifindex == to.link.ifindex && peer.netns.is_some() == is_away
-                })
-        };
-        leads_to(a, b) && leads_to(b, a)
+        matches!((a, b), (Some(a), Some(b)) if is_one_pair(a, b))
+    }
+
+    /// The steps that remove the pair of `end`, in such a way that it can be put back if it is whole.
+    fn take_away(&self, end: &FoundEnd) -> Vec<Step> {
+        let Some(other) = other_end(&self.found, end) else { return delete([end]) };
+        vec![Step::Pair(PairStep::TakeAway(Box::new([end.clone(), other.clone()])))]
     }
 
     /// Removes the pairs of ours that are not among `intact`: before anything is made, if
@@ -144,13 +147,17 @@ impl<'a> Comparison<'a> {
             let ours = self.observed.ends.iter().filter(|end| is_ours(end));
             ours.filter(|end| !kept.contains(&end.name))
         };
+        let identity = |end: &FoundEnd| identity(&self.found, end);
         let in_the_way: HashSet<[EndName; 2]> =
             surplus().filter(|end| is_wanted(&end.name)).map(identity).collect();
         let mut seen = HashSet::new();
         let (now, last): (Vec<&FoundEnd>, Vec<&FoundEnd>) = surplus()
             .filter(|end| seen.insert(identity(end)))
             .partition(|end| in_the_way.contains(&identity(end)));
-        self.plan.make_room.extend(delete(now));
+        for end in now {
+            let steps = self.take_away(end);
+            self.plan.make_room.extend(steps);
+        }
         self.plan.clear.splice(..0, delete(last));
     }
 
@@ -256,21 +263,36 @@ fn addresses(found: Option<&FoundEnd>, end: &PairEnd) -> (Vec<Address>, Vec<Addr
     (have, want)
 }
 
+/// Whether the two are ends of one pair, at their places. In a mesh the indexes agree by chance; the
+/// marks say which ends were made together, and a pair never parts.
+fn is_one_pair(a: &FoundEnd, b: &FoundEnd) -> bool {
+    let leads_to = |from: &FoundEnd, to: &FoundEnd| {
+        from.claim == EndClaim::Marked([from.name.clone(), to.name.clone()])
+            && from.link.peer.is_some_and(|peer| {
+                let is_away = from.name.netns != to.name.netns;
+                peer.ifindex == to.link.ifindex && peer.netns.is_some() == is_away
+            })
+    };
+    leads_to(a, b) && leads_to(b, a)
+}
+
 const fn is_ours(end: &FoundEnd) -> bool {
     matches!(end.claim, EndClaim::Unmarked | EndClaim::Marked(_))
 }
 
-/// What is the same for both ends of a pair: their names as they were made. An end that was not
-/// marked is known by itself alone; of two such, the second is gone when its turn comes.
-fn identity(end: &FoundEnd) -> [EndName; 2] {
-    match &end.claim {
-        EndClaim::Marked(names) => {
-            let mut names = names.clone();
-            names.sort_unstable();
-            names
-        }
-        EndClaim::Unmarked | EndClaim::Foreign(_) => [end.name.clone(), end.name.clone()],
-    }
+/// The other end of the pair of `end`, if the pair is whole.
+fn other_end<'a>(found: &HashMap<&EndName, &'a FoundEnd>, end: &FoundEnd) -> Option<&'a FoundEnd> {
+    let EndClaim::Marked([_, other]) = &end.claim else { return None };
+    found.get(other).copied().filter(|other| is_one_pair(end, other))
+}
+
+/// What is the same for both ends of a pair that is whole. Of another one each end is known by
+/// itself alone, and the second is gone when its turn comes.
+fn identity(found: &HashMap<&EndName, &FoundEnd>, end: &FoundEnd) -> [EndName; 2] {
+    let other = other_end(found, end).unwrap_or(end);
+    let mut names = [end.name.clone(), other.name.clone()];
+    names.sort_unstable();
+    names
 }
 
 /// The steps that delete the pairs of `ends`, those of one namespace together.

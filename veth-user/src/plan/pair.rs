@@ -4,7 +4,7 @@ use std::fmt;
 
 use veth_common::Mac;
 
-use super::Step;
+use super::{FoundEnd, Step};
 use crate::{
     topology::{DeviceName, EndName, EndRoute, NetnsName, SysctlName},
     view::Address,
@@ -40,6 +40,11 @@ pub enum PairStep {
         /// Those ends.
         ifnames: Vec<DeviceName>,
     },
+    /// Delete a pair that is whole, for something else needs a name that it has.
+    TakeAway(Box<[FoundEnd; 2]>),
+    /// Make such a pair again, as it was: with its addresses and routes, and up if it was. Settings
+    /// of its ends that nobody asked for are not known, and are those of a new device.
+    PutBack(Box<[FoundEnd; 2]>),
     /// Give an end another MTU.
     SetMtu {
         /// The end.
@@ -95,6 +100,8 @@ impl PairStep {
             Self::Create { ends: [EndName { netns, ifname }, _], .. } => {
                 Self::Delete { netns, ifnames: vec![ifname] }
             }
+            Self::TakeAway(ends) => Self::PutBack(ends),
+            Self::PutBack(ends) => Self::TakeAway(ends),
             Self::SetMtu { end, from, to } => Self::SetMtu { end, from: to, to: from },
             Self::SetMac { end, from, to } => Self::SetMac { end, from: to, to: from },
             Self::SetSysctl { netns, name, from: Some(from), to } => {
@@ -157,6 +164,14 @@ impl fmt::Display for PairStep {
                         write!(f, "delete the veth pairs of {}{place}", names.join(", "))
                     }
                 }
+            }
+            Self::TakeAway(ends) => {
+                let [a, b] = ends.each_ref().map(|end| &end.name);
+                write!(f, "delete veth pair {a} - {b}, which is in the way")
+            }
+            Self::PutBack(ends) => {
+                let [a, b] = ends.each_ref().map(|end| &end.name);
+                write!(f, "create veth pair {a} - {b} as it was")
             }
             Self::SetMtu { end, from, to } => {
                 write!(f, "change the MTU of {end} from {from} to {to}")

@@ -172,7 +172,7 @@ fn edited_pairs_change_by_the_difference() {
     let edited = sandbox.file("edited.toml", &edited);
     let steps = steps(&sandbox, &["up", &edited]);
     // Its other end has a name that is wanted again.
-    assert_eq!(steps[0], "delete the veth pair of out0");
+    assert_eq!(steps[0], "delete veth pair out0 - up0 in red, which is in the way");
     let on_veth0 = |step: &&String| step.ends_with("veth0 in red") || step.ends_with("in blue");
     assert_eq!(
         steps.iter().filter(on_veth0).collect::<Vec<_>>(),
@@ -280,6 +280,21 @@ fn step_that_fails_takes_all_others_back() {
     sandbox.veth(&["up", &file]).fails(1, "what had been done was taken back");
     sandbox.veth(&["status", &good]).ok();
     sandbox.ping("red", "10.1.0.2");
+
+    // A pair that had to make room is put back, with all that it had.
+    let moved = unknown
+        .replace("\"10.1.0.1/24\", ", "")
+        .replace("10.9.0.0/16 via 10.1.0.2\", \"", "")
+        .replace(
+            "a = { netns = \"red\", ifname = \"veth0\"",
+            "a = { netns = \"green\", ifname = \"veth0\"",
+        );
+    let file = sandbox.file("moved.toml", &moved);
+    let failed = sandbox.veth(&["up", &file]).fails(1, "what had been done was taken back");
+    assert!(!failed.stderr.contains("failed too"), "{}", failed.stderr);
+    sandbox.veth(&["status", &good]).ok();
+    sandbox.ping("red", "10.1.0.2");
+    sandbox.ping("blue", "fd01::1");
     sandbox.down("lab");
 }
 
@@ -334,7 +349,7 @@ fn pair_that_was_made_and_not_marked_is_completed_or_removed() {
 fn run_needs_a_fabric_with_ports() {
     let sandbox = Sandbox::new();
     let file = sandbox.file("pairs.toml", PAIRS);
-    sandbox.veth(&["run", &file]).fails(1, "run needs two namespaces");
+    sandbox.veth(&["run", &file]).fails(1, "lab has only pairs");
     let mixed = sandbox.file("mixed.toml", MIXED);
     sandbox.veth(&["run", &mixed, "--seconds", "0.2"]).ok();
     wait_until("the fabric to be gone", || !sandbox.path("/run/netns/far").exists());

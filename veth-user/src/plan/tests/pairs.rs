@@ -36,14 +36,8 @@ impl Model {
 
     /// Deletes the pair that has this end.
     fn lose(&mut self, name: &EndName) {
-        let EndClaim::Marked([_, peer]) = self.end(name).claim.clone() else {
-            self.observed.ends.retain(|end| end.name != *name);
-            return;
-        };
-        self.observed.ends.retain(|end| {
-            let of_pair = matches!(&end.claim, EndClaim::Marked([made_as, _]) if *made_as == peer);
-            end.name != *name && !of_pair
-        });
+        let peer = self.end(name).link.peer.map(|peer| peer.ifindex);
+        self.observed.ends.retain(|end| end.name != *name && Some(end.link.ifindex) != peer);
     }
 
     pub(super) fn lose_ends_in(&mut self, netns: &NetnsName) {
@@ -78,6 +72,14 @@ impl Model {
                     if self.observed.ends.iter().any(|end| end.name == name) {
                         self.lose(&name);
                     }
+                }
+            }
+            PairStep::TakeAway(ends) => self.lose(&ends[0].name),
+            PairStep::PutBack(ends) => {
+                for end in *ends {
+                    let is_free = self.observed.ends.iter().all(|other| other.name != end.name);
+                    assert!(is_free, "{} is there", end.name);
+                    self.observed.ends.push(end);
                 }
             }
             PairStep::SetMtu { end, to, .. } => self.end(&end).link.mtu_bytes = to,
@@ -202,12 +204,31 @@ fn pair_with_another_far_end_is_made_anew_and_surplus_ones_go_last() {
     let edited = PAIRS.replace("\"blue\"", "\"green\"");
     let edited = edited.split("[[pair]]\na = { netns = \"red\", ifname").next().expect("the first");
     let plan = plan(&topology(edited), &model.observed).expect("nothing is in the way");
-    assert_eq!(texts(&plan.build)[0], "delete the veth pair of veth0 in red");
+    assert_eq!(
+        texts(&plan.build)[0],
+        "delete veth pair veth0 in red - veth1 in blue, which is in the way"
+    );
     assert_eq!(texts(&plan.clear), ["delete the veth pair of up0 in red", "remove namespace blue"]);
     model.apply_all(&plan.build);
     model.apply_all(&plan.clear);
     let names: Vec<String> = model.observed.ends.iter().map(|end| end.name.to_string()).collect();
     assert_eq!(names, ["veth0 in red", "veth1 in green"]);
+}
+
+#[test]
+fn pair_that_was_in_the_way_is_put_back_by_undo() {
+    let mut model = Model::default();
+    model.bring_to(&topology(PAIRS));
+    let mut before = model.observed.clone();
+    let edited = PAIRS.replace("ifname = \"out0\"", "netns = \"blue\", ifname = \"out0\"");
+    let plan = plan(&topology(&edited), &model.observed).expect("nothing is in the way");
+    model.apply_all(&plan.build);
+    model.apply_all(&undo(&plan.build));
+    for observed in [&mut before, &mut model.observed] {
+        observed.ends.sort_by(|a, b| a.name.cmp(&b.name));
+        observed.sysctls.clear();
+    }
+    assert_eq!(model.observed, before);
 }
 
 #[test]
