@@ -159,41 +159,8 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
         problems.push("the datapath was left unfinished; `veth up` completes it".into());
     }
 
-    let mut namespaces = Vec::new();
-    for member in &observed.members {
-        let name = &member.name;
-        match &member.netns {
-            NetnsState::Ours(inside) => {
-                namespaces.push(MemberStatus {
-                    name: name.to_string(),
-                    addresses: inside.addresses.iter().map(ToString::to_string).collect(),
-                });
-                if !inside.lo_up {
-                    problems.push(format!("lo is down in namespace {name}"));
-                }
-                if inside.peer.is_none() && !inside.is_portless {
-                    problems.push(format!("namespace {name} has no interface"));
-                }
-            }
-            NetnsState::Absent => problems.push(format!("namespace {name} is missing")),
-            NetnsState::Remains => {
-                problems.push(format!("of namespace {name} only a file is left"));
-            }
-            NetnsState::Foreign(what) => problems.push(format!("namespace {name}: {what}")),
-        }
-        match &member.port {
-            PortPresence::Ours(port) => {
-                let bridge = view.as_ref().map(|view| view.bridge.ifindex);
-                if port.controller != bridge {
-                    problems.push(format!("port {name} is not in the bridge"));
-                }
-            }
-            PortPresence::Absent if is_portless(member) => {}
-            PortPresence::Absent => problems.push(format!("port {name} is missing")),
-            PortPresence::Foreign(what) => problems.push(format!("port {name}: {what}")),
-        }
-    }
-
+    let bridge = view.as_ref().map(|view| view.bridge.ifindex);
+    let namespaces = namespaces(&observed.members, bridge, &mut problems);
     problems.extend(pair_problems);
     let mut ports = Vec::new();
     if let Some(view) = &view {
@@ -232,6 +199,47 @@ fn has_valid_leases(fabric: &FabricName) -> Result<bool, FabricError> {
     let leases = datapath::pinned_leases(fabric.as_str())?;
     let now_ns = now_ns();
     Ok(leases.is_empty() || leases.iter().any(|lease| lease.is_valid_at(now_ns)))
+}
+
+/// The namespaces that are there; what is wrong with them goes to `problems`.
+fn namespaces(
+    members: &[Member],
+    bridge: Option<Ifindex>,
+    problems: &mut Vec<String>,
+) -> Vec<MemberStatus> {
+    let mut namespaces = Vec::new();
+    for member in members {
+        let name = &member.name;
+        match &member.netns {
+            NetnsState::Ours(inside) => {
+                namespaces.push(MemberStatus {
+                    name: name.to_string(),
+                    addresses: inside.addresses.iter().map(ToString::to_string).collect(),
+                });
+                if !inside.lo_up {
+                    problems.push(format!("lo is down in namespace {name}"));
+                }
+                if inside.peer.is_none() && !inside.is_portless {
+                    problems.push(format!("namespace {name} has no interface"));
+                }
+            }
+            NetnsState::Absent => problems.push(format!("namespace {name} is missing")),
+            NetnsState::Remains => {
+                problems.push(format!("of namespace {name} only a file is left"));
+            }
+            NetnsState::Foreign(what) => problems.push(format!("namespace {name}: {what}")),
+        }
+        match &member.port {
+            PortPresence::Ours(port) if port.controller != bridge => {
+                problems.push(format!("port {name} is not in the bridge"));
+            }
+            PortPresence::Ours(_) => {}
+            PortPresence::Absent if is_portless(member) => {}
+            PortPresence::Absent => problems.push(format!("port {name} is missing")),
+            PortPresence::Foreign(what) => problems.push(format!("port {name}: {what}")),
+        }
+    }
+    namespaces
 }
 
 /// Whether a member is there for pairs alone.
