@@ -1,6 +1,7 @@
 //! Adopting a bridge that somebody else made: what is served, what is left alone, and that nothing of
 //! it is changed.
 
+pub(crate) mod adopted;
 mod lab;
 mod life;
 mod refusal;

@@ -53,20 +53,34 @@ pub(crate) struct Random(u64);
 impl Random {
     /// From the environment, or else from chance; tells which.
     pub(crate) fn new() -> Self {
-        let seed = env::var("VETH_KILL_SEED").ok().map(|text| text.parse().expect("a number"));
+        Self::named("VETH_KILL_SEED")
+    }
+
+    /// The same, from another variable.
+    pub(crate) fn named(variable: &str) -> Self {
+        let seed = env::var(variable).ok().map(|text| text.parse().expect("a number"));
         let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0));
-        println!("VETH_KILL_SEED={seed}");
+        println!("{variable}={seed}");
         Self(seed)
     }
 
     /// A time from zero to `longest`.
     pub(crate) fn up_to(&mut self, longest: Duration) -> Duration {
+        longest.mul_f64(self.next() as f64 / u64::MAX as f64)
+    }
+
+    /// A number below `count`.
+    pub(crate) fn below(&mut self, count: usize) -> usize {
+        let count = u64::try_from(count).expect("fits");
+        usize::try_from(self.next() % count).expect("is below a usize")
+    }
+
+    fn next(&mut self) -> u64 {
         // Splitmix64.
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let share = (mixed ^ (mixed >> 31)) as f64 / u64::MAX as f64;
-        longest.mul_f64(share)
+        mixed ^ (mixed >> 31)
     }
 }
 

@@ -7,6 +7,7 @@ mod adopt;
 mod bad_input;
 mod bench;
 mod bypass;
+mod chaos;
 mod kill;
 mod lifecycle;
 mod ls;

@@ -3,7 +3,7 @@
 
 mod delivery;
 pub(crate) mod flow;
-mod frames;
+pub(crate) mod frames;
 mod many;
 mod stats;
 pub(crate) mod talk;

@@ -117,8 +117,8 @@ impl Lab {
 
 /// Where `br_netfilter` is loaded, the bridge lets the IP stack judge what it forwards, and that
 /// drops what is malformed.
-fn bypass_netfilter() {
-    for family in ["iptables", "ip6tables"] {
+pub(crate) fn bypass_netfilter() {
+    for family in ["iptables", "ip6tables", "arptables"] {
         let switch = format!("/proc/sys/net/bridge/bridge-nf-call-{family}");
         if fs::exists(&switch).expect("can be looked up") {
             fs::write(&switch, "0").expect("can be set");

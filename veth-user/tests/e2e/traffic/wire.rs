@@ -23,7 +23,10 @@ use veth_common::Mac;
 
 use crate::sandbox::{PATIENCE, Sandbox};
 
-/// `PACKET_OUTGOING` of `linux/if_packet.h`: a frame that this very device sends.
+/// `PACKET_HOST` of `linux/if_packet.h`: a frame for the stack behind this device.
+const HOST: u8 = 0;
+
+/// `PACKET_OUTGOING`: a frame that this very device sends.
 const OUTGOING: u8 = 4;
 
 /// An `EtherType` for experiments: no stack answers it.
@@ -31,6 +34,21 @@ pub(crate) const EXPERIMENTAL: u16 = 0x88b5;
 
 /// Room for all frames that come before somebody reads them.
 const RECEIVE_BUFFER_BYTES: usize = 16 << 20;
+
+/// What a packet socket has to say.
+pub(crate) enum Received {
+    /// A frame came in.
+    Frame {
+        /// Its length.
+        length: usize,
+        /// Whether the stack takes it; what is flooded or broadcast is not for this host alone.
+        is_for_host: bool,
+    },
+    /// A frame of another device, or one that goes out.
+    Other,
+    /// There is none for a while.
+    Nothing,
+}
 
 /// One device, seen from below all protocols.
 pub(crate) struct Wire {
@@ -54,23 +72,27 @@ impl Wire {
         )
         .expect("root may open a packet socket");
         setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES).expect("root may");
-        setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::new(1, 0))
-            .expect("a socket has a timeout");
         let device = getifaddrs()
             .expect("devices can be listed")
             .filter(|it| it.interface_name == device)
             .find_map(|it| it.address?.as_link_addr().copied())
             .expect("the device is there");
-        Self { socket, device }
+        let wire = Self { socket, device };
+        wire.set_patience(TimeVal::new(1, 0));
+        wire
     }
 
     /// Sends a frame.
     #[track_caller]
     pub(crate) fn send(&self, frame: &[u8]) {
+        assert_eq!(self.try_send(frame), Ok(frame.len()));
+    }
+
+    /// Sends a frame, which a device that is down, gone or too small for it does not take.
+    pub(crate) fn try_send(&self, frame: &[u8]) -> nix::Result<usize> {
         let parts = [IoSlice::new(frame)];
         let address = Some(&self.device);
-        let sent = sendmsg(self.socket.as_raw_fd(), &parts, &[], MsgFlags::empty(), address);
-        assert_eq!(sent, Ok(frame.len()));
+        sendmsg(self.socket.as_raw_fd(), &parts, &[], MsgFlags::empty(), address)
     }
 
     /// The frames that come in before `last` does. The test fails when that never comes.
@@ -91,16 +113,33 @@ impl Wire {
     /// The next frame that comes in; `None` when there is none for a while.
     fn receive(&self) -> Option<Vec<u8>> {
         let mut frame = vec![0; 65_536];
-        match recvfrom::<LinkAddr>(self.socket.as_raw_fd(), &mut frame) {
-            Ok((length, Some(from)))
-                if from.ifindex() == self.device.ifindex() && from.pkttype() != OUTGOING =>
-            {
+        match self.receive_into(&mut frame) {
+            Received::Frame { length, .. } => {
                 frame.truncate(length);
                 Some(frame)
             }
-            Ok(_) | Err(Errno::EAGAIN) => None,
+            Received::Other | Received::Nothing => None,
+        }
+    }
+
+    /// The same, and whom the kernel takes the frame to be for.
+    pub(crate) fn receive_into(&self, frame: &mut [u8]) -> Received {
+        match recvfrom::<LinkAddr>(self.socket.as_raw_fd(), frame) {
+            Ok((length, Some(from)))
+                if from.ifindex() == self.device.ifindex() && from.pkttype() != OUTGOING =>
+            {
+                Received::Frame { length, is_for_host: from.pkttype() == HOST }
+            }
+            Ok(_) => Received::Other,
+            Err(Errno::EAGAIN) => Received::Nothing,
             Err(errno) => panic!("receive from a packet socket: {errno}"),
         }
+    }
+
+    /// How long to wait for a frame before there is none.
+    pub(crate) fn set_patience(&self, patience: TimeVal) {
+        setsockopt(&self.socket, sockopt::ReceiveTimeout, &patience)
+            .expect("a socket has a timeout");
     }
 }
 
