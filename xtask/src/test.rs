@@ -22,6 +22,11 @@ const TEST_PACKAGES: &[(&str, &str, &str)] = &[
     ("ethtool", "ethtool", "offloads as a user sets them, and a second opinion on them"),
     ("nftables", "nft", "rules that the fast path would pass by"),
     ("ebtables", "ebtables-legacy", "rules that the fast path would pass by, of the old kind"),
+    ("podman", "podman", "containers whose bridge is adopted"),
+    ("runc", "runc", "what podman runs them with"),
+    ("netavark", "/usr/lib/podman/netavark", "what podman connects them with"),
+    ("iptables", "iptables", "what netavark publishes ports with"),
+    ("busybox-static", "busybox", "a shell for containers that have nothing else"),
     ("tcpdump", "tcpdump", "VLAN tags of frames that arrived, which the kernel keeps beside them"),
 ];
 

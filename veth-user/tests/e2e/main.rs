@@ -12,6 +12,7 @@ mod kill;
 mod lifecycle;
 mod ls;
 mod pairs;
+mod podman;
 mod run;
 mod sandbox;
 mod scenarios;

@@ -163,6 +163,12 @@ impl Counted {
         }
         Self(added)
     }
+
+    /// The frames that one station sent to another one, whatever became of them.
+    pub(crate) fn between_stations(&self) -> u64 {
+        let elsewhere = [Verdict::Broadcast, Verdict::Multicast, Verdict::DestinationLocal];
+        self.0.iter().sum::<u64>() - elsewhere.iter().map(|it| self.of(*it)).sum::<u64>()
+    }
 }
 
 impl fmt::Debug for Counted {
