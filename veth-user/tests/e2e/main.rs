@@ -15,6 +15,7 @@ mod pairs;
 mod podman;
 mod run;
 mod sandbox;
+mod scale;
 mod scenarios;
 mod sync;
 mod traffic;
