@@ -17,6 +17,7 @@ use crate::{
 struct Plan {
     pair: [&'static str; 2],
     pair_prefix_len: u8,
+    network: &'static str,
     behind: [&'static str; 2],
     host_prefix_len: u8,
     /// Of what is behind blue.
@@ -26,6 +27,7 @@ struct Plan {
 const IPV4: Plan = Plan {
     pair: ["10.0.0.1", "10.0.0.2"],
     pair_prefix_len: 24,
+    network: "10.0.0.0",
     behind: ["10.1.0.1", "10.2.0.1"],
     host_prefix_len: 32,
     subnet: ("10.2.0.0", 16),
@@ -34,6 +36,7 @@ const IPV4: Plan = Plan {
 const IPV6: Plan = Plan {
     pair: ["fd00::1", "fd00::2"],
     pair_prefix_len: 64,
+    network: "fd00::",
     behind: ["fd01::1", "fd02::1"],
     host_prefix_len: 128,
     subnet: ("fd02::", 32),
@@ -136,6 +139,64 @@ fn route_that_leads_nowhere_is_refused() {
         let text = error.to_string();
         assert!(text.starts_with("add route 0.0.0.0/0 via 10.0.0.1: Network is unreac"), "{text}");
     });
+}
+
+/// Our route to the subnet of the pair stands before the kernel's own, is told from it, and leaves it
+/// as it was.
+#[track_caller]
+fn assert_own_routes_stand_first(plan: &Plan) {
+    private(|| {
+        let [red, blue] = red_and_blue();
+        let link = equip(plan, &red, 0);
+        equip(plan, &blue, 1);
+        let table = || {
+            let family = if ip(plan.subnet.0).is_ipv6() { "-6" } else { "-4" };
+            let shown = inside(&red, |_| output("ip", &["-o", family, "route", "show"]));
+            shown.expect("iproute2 is installed")
+        };
+        let before = table();
+        let (subnet, prefix_len) = (ip(plan.subnet.0), plan.subnet.1);
+        let of_pair = Route {
+            destination: ip(plan.network),
+            prefix_len: plan.pair_prefix_len,
+            next_hop: NextHop::Link(link),
+        };
+        let next_hop = NextHop::GatewayOn(ip(plan.pair[1]), link);
+        let behind = Route { destination: subnet, prefix_len, next_hop };
+        inside(&red, |netlink| {
+            for route in [of_pair, behind] {
+                netlink.add_own_route(&route).expect("others to that destination are none");
+                netlink.add_own_route(&route).expect_err("the very same is there");
+            }
+            let mut own = netlink.own_routes(link).expect("routes can be listed");
+            own.sort_unstable();
+            let mut expected = [of_pair, behind];
+            expected.sort_unstable();
+            assert_eq!(own, expected);
+            assert_eq!(netlink.own_routes(Ifindex(1)).expect("routes can be listed"), []);
+        });
+        assert!(table().starts_with(&format!("{}/{} ", of_pair.destination, of_pair.prefix_len)));
+        inside(&red, |netlink| {
+            for route in [of_pair, behind] {
+                netlink.delete_own_route(&route).expect("it is there");
+                let gone = netlink.delete_own_route(&route).expect_err("and gone");
+                assert!(gone.is_not_found(), "{gone}");
+            }
+        });
+        assert_eq!(table(), before);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn own_ipv4_routes_stand_first() {
+    assert_own_routes_stand_first(&IPV4);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn own_ipv6_routes_stand_first() {
+    assert_own_routes_stand_first(&IPV6);
 }
 
 #[test]
