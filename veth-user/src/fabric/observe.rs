@@ -96,7 +96,7 @@ pub(super) fn observe(
             && !portless.contains(&name)
         {
             let at = place(&mut members, &name);
-            members[at].port = PortPresence::Foreign(describe(link));
+            members[at].port = PortPresence::Foreign(describe(fabric, link));
         }
     }
     // For a removal it is enough to know that one of our ports has its peer there, unless there may
@@ -160,7 +160,7 @@ pub(super) fn bridge_state(fabric: &FabricName, link: &Link) -> BridgeState {
     if matches!(link.kind, LinkKind::Bridge { .. }) && ours {
         BridgeState::Ours(link.clone())
     } else {
-        BridgeState::Foreign(describe(link))
+        BridgeState::Foreign(describe(fabric, link))
     }
 }
 
@@ -183,7 +183,7 @@ fn port_of(fabric: &FabricName, link: &Link) -> Option<NetnsName> {
     (link.mac == Some(fabric.port_mac(&name))).then_some(name)
 }
 
-pub(super) fn describe(link: &Link) -> String {
+pub(super) fn describe(fabric: &FabricName, link: &Link) -> String {
     let kind = match &link.kind {
         LinkKind::Veth => "veth",
         LinkKind::Bridge { .. } => "bridge",
@@ -192,7 +192,12 @@ pub(super) fn describe(link: &Link) -> String {
     };
     let alias =
         link.alias.as_ref().map(|alias| format!(" (alias \"{alias}\")")).unwrap_or_default();
-    format!("there is a {kind} of that name{alias} that is not this fabric's")
+    let mark = link.alias.as_deref().and_then(Mark::parse);
+    let whose = match mark.map(Mark::fabric) {
+        Some(theirs) if theirs == fabric.as_str() => "is something else in this fabric",
+        _ => "is not this fabric's",
+    };
+    format!("there is a {kind} of that name{alias} that {whose}")
 }
 
 /// What stands behind the names of namespaces, in their order.

@@ -66,7 +66,7 @@ pub(super) fn look(
         let name = EndName { netns: netns.cloned(), ifname };
         let claim = match claim_of(fabric, &name, link) {
             Some(claim) => claim,
-            None if is_wanted => EndClaim::Foreign(describe(link)),
+            None if is_wanted => EndClaim::Foreign(describe(fabric, link)),
             None => continue,
         };
         let mut end = FoundEnd {

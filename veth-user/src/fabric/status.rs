@@ -117,14 +117,20 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
         &observe::Wanted::default(),
         observe::Depth::Everything,
     )?;
-    let mut view = observe_bridge(&mut host, fabric.as_str())?;
     let has_pins = has_datapath(fabric)?;
+    let (pairs, pair_problems) = pair_status::pairs(&observed);
+    // Pairs alone have no bridge, and nothing to do with one of somebody else's by that name.
+    let is_something = !pairs.is_empty() || !observed.members.is_empty();
+    let needs_none = is_something && !has_pins && observed.members.iter().all(is_portless);
+    let mut view = match observed.bridge {
+        BridgeState::Foreign(_) if needs_none => None,
+        _ => observe_bridge(&mut host, fabric.as_str())?,
+    };
     let meta = datapath::read_meta(fabric.as_str())?.filter(|_| has_pins);
     let path = datapath::pinned_path(fabric.as_str()).filter(|_| meta.is_some());
     if let (Some(view), Some(FastPath::Xdp)) = (&mut view, path) {
         observe_xdp(&mut host, fabric, view)?;
     }
-    let (pairs, pair_problems) = pair_status::pairs(&observed);
     if view.is_none() && !has_pins && observed.members.is_empty() && pairs.is_empty() {
         return Err(SyncError::Absent(fabric.to_string()).into());
     }
@@ -141,9 +147,7 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
     let mut problems = Vec::new();
     match &observed.bridge {
         BridgeState::Ours(bridge) if !bridge.is_up => problems.push("the bridge is down".into()),
-        // Pairs alone have no bridge, and nothing against one of that name.
-        BridgeState::Absent | BridgeState::Foreign(_)
-            if !has_pins && observed.members.iter().all(is_portless) => {}
+        BridgeState::Absent | BridgeState::Foreign(_) if needs_none => {}
         BridgeState::Foreign(what) if !is_adopted => problems.push(what.clone()),
         BridgeState::Ours(_) | BridgeState::Foreign(_) => {}
         BridgeState::Absent => problems.push("the bridge is missing".into()),

@@ -45,6 +45,16 @@ pub enum Mark<'a> {
 }
 
 impl<'a> Mark<'a> {
+    /// The fabric.
+    pub const fn fabric(self) -> &'a str {
+        match self {
+            Self::Bridge { fabric, .. }
+            | Self::Port { fabric, .. }
+            | Self::Netns { fabric, .. }
+            | Self::End { fabric, .. } => fabric,
+        }
+    }
+
     /// The mark that `text` is, if it is one.
     pub fn parse(text: &'a str) -> Option<Self> {
         let rest = text.trim_end().strip_prefix("veth ")?;

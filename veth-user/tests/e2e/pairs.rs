@@ -253,10 +253,19 @@ fn things_of_others_are_named_and_nothing_is_touched() {
     assert!(refused.stderr.contains("namespace blue"), "{}", refused.stderr);
     assert_eq!(sandbox.sh("ls /run/netns"), "blue\n");
     sandbox.sh("ip link del out0 && ip netns del blue");
+    // What the fabric itself has there is not taken for a stranger's, but is not taken away either.
+    let ports = MIXED.replace("far", "red2").replace("name = \"red\"", "name = \"out0\"");
+    let file_of_ports = sandbox.file("ports.toml", &ports.replace("\"red\"", "\"out0\""));
+    sandbox.veth(&["up", &file]).ok();
+    sandbox.veth(&["up", &file_of_ports]).fails(3, "is something else in this fabric");
+    sandbox.veth(&["status", &file]).ok();
+    sandbox.veth(&["down", "lab"]).ok();
     // A device called like a fabric without a bridge is no obstacle, nor is one like a namespace.
     sandbox.sh("ip link add lab type bridge && ip link add red type bridge");
+    sandbox.veth(&["status", "lab"]).fails(1, "");
     sandbox.veth(&["up", &file]).ok();
-    sandbox.veth(&["status", &file]).ok();
+    let status = sandbox.veth(&["status", &file]).ok().stdout;
+    assert!(status.starts_with("fabric lab: no bridge, 3 pairs\n"), "{status}");
     sandbox.veth(&["down", "lab"]).ok();
     sandbox.sh("ip link del lab && ip link del red");
     sandbox.assert_empty();
