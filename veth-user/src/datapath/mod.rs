@@ -28,6 +28,7 @@ mod object;
 mod pins;
 mod prepared;
 mod program;
+mod table;
 mod tables;
 
 pub use attach::{Attached, FILTER, FilterPlace, Hook, PortDevice, Present, detach_clsact};

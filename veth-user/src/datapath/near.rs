@@ -1,5 +1,7 @@
 //! The near table: keeping it a part of the FDB map.
 
+use std::collections::HashMap;
+
 use aya::maps::{Array, Map, MapData, MapError};
 use veth_common::{FdbEntry, FdbFlags, Ifindex, Lease, MacKey, PortSlot, names, near_place};
 
@@ -24,11 +26,19 @@ const VACANT: FdbEntry = FdbEntry {
 /// program takes what it read only when the version was even and the same before and after.
 pub(super) struct Near {
     map: Array<MapData, FdbEntry>,
+    /// What is known to be in its place: what was read there or written.
+    known: HashMap<u32, FdbEntry>,
 }
 
 impl Near {
     pub(super) fn open(map: Map) -> Result<Self, DatapathError> {
-        Ok(Self { map: Array::try_from(map).map_err(failed("open"))? })
+        let map = Array::try_from(map).map_err(failed("open"))?;
+        Ok(Self { map, known: HashMap::new() })
+    }
+
+    /// Takes nothing for known any more: somebody else may have written.
+    pub(super) fn forget(&mut self) {
+        self.known.clear();
     }
 
     /// Takes the station at `key` out, unless it is as `wanted`.
@@ -51,14 +61,21 @@ impl Near {
         if is_free || is_changed { self.write(entry.key, &present, entry) } else { Ok(()) }
     }
 
-    /// The lease of the station at `key`, if that has its place.
-    pub(super) fn lease_of(&self, key: MacKey) -> Result<Option<Lease>, DatapathError> {
+    /// The lease of the station at `key`, if that has its place, as it is at this moment.
+    pub(super) fn lease_of(&mut self, key: MacKey) -> Result<Option<Lease>, DatapathError> {
+        self.known.remove(&near_place(key));
         let present = self.read(key)?;
         Ok((present.key == key && present.version != 0).then_some(present.lease))
     }
 
-    fn read(&self, key: MacKey) -> Result<FdbEntry, DatapathError> {
-        self.map.get(&near_place(key), 0).map_err(failed("read"))
+    fn read(&mut self, key: MacKey) -> Result<FdbEntry, DatapathError> {
+        let place = near_place(key);
+        if let Some(known) = self.known.get(&place) {
+            return Ok(*known);
+        }
+        let present = self.map.get(&place, 0).map_err(failed("read"))?;
+        self.known.insert(place, present);
+        Ok(present)
     }
 
     /// Writes `entry` to the place of `key`, where `present` is, possibly left half written by
@@ -70,6 +87,8 @@ impl Near {
         entry: &FdbEntry,
     ) -> Result<(), DatapathError> {
         let place = near_place(key);
+        // In case that this comes to nothing half way.
+        self.known.remove(&place);
         let odd = present.version | 1;
         // Zero is for places that were never written.
         let even = odd.checked_add(1).unwrap_or(2);
@@ -80,6 +99,7 @@ impl Near {
         ] {
             self.map.set(place, entry, 0).map_err(failed("write"))?;
         }
+        self.known.insert(place, FdbEntry { version: even, ..*entry });
         Ok(())
     }
 }

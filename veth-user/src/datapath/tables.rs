@@ -2,23 +2,19 @@
 
 use std::{
     collections::{self, BTreeMap, BTreeSet},
-    hash::Hash,
     ops::AddAssign,
     thread,
     time::Duration,
 };
 
-use aya::{
-    Pod,
-    maps::{
-        HashMap, Map, MapData, MapError,
-        xdp::{DevMap, XdpMapError},
-    },
+use aya::maps::{
+    Map, MapData, MapError,
+    xdp::{DevMap, XdpMapError},
 };
 use nix::errno::Errno;
 use veth_common::{FdbEntry, FdbFlags, Ifindex, Lease, Mac, MacKey, PortEntry, PortFlags, names};
 
-use super::{DatapathError, near::Near};
+use super::{DatapathError, near::Near, table::Table};
 use crate::forwarding::Tables;
 
 /// Longer than any program runs: they run to their end in softirq, within microseconds.
@@ -79,13 +75,21 @@ impl TableMaps {
     /// # Errors
     ///
     /// When a map cannot be read.
-    pub fn read(&self) -> Result<Tables, DatapathError> {
-        let fdb = self.fdb.read()?;
+    pub fn read(&mut self) -> Result<Tables, DatapathError> {
+        let fdb = self.fdb.present()?;
         Ok(Tables {
-            ports: self.ports.read()?.into_iter().collect(),
-            stations: targets_in(&fdb),
-            fdb: fdb.into_values().map(|entry| (entry.key.mac(), entry)).collect(),
+            stations: targets_in(fdb),
+            fdb: fdb.values().map(|entry| (entry.key.mac(), *entry)).collect(),
+            ports: self.ports.present()?.iter().map(|(port, entry)| (*port, *entry)).collect(),
         })
+    }
+
+    /// Takes nothing for known any more, and so reads the maps anew when they are needed: somebody else
+    /// may have written to them.
+    pub fn forget(&mut self) {
+        self.ports.forget();
+        self.fdb.forget();
+        self.near.forget();
     }
 
     /// Brings the maps to `tables`, and says how much that took.
@@ -101,17 +105,19 @@ impl TableMaps {
             tables.fdb.values().map(|entry| (entry.key, *entry)).collect();
         let ports = tables.ports.iter().map(|(ifindex, entry)| (*ifindex, *entry)).collect();
         // What is near is in the FDB map, too, at any time.
-        for key in self.fdb.read()?.into_keys() {
-            self.near.withdraw(key, fdb.get(&key))?;
+        for key in self.fdb.present()?.keys() {
+            self.near.withdraw(*key, fdb.get(key).filter(|entry| is_worth_a_place(entry)))?;
         }
         let mut changes = self.fdb.remove_stale(&fdb)?;
         if let Some(targets) = &mut self.targets {
             // Between the entries that go and those that come: no entry names a slot that is
             // another port's by now.
-            for (key, entry) in self.fdb.read()? {
-                if fdb.get(&key).is_some_and(|wanted| wanted.slot != entry.slot) {
-                    changes.removed += usize::from(self.fdb.remove(&key)?);
-                }
+            let moved = |(key, entry): (&MacKey, &FdbEntry)| {
+                fdb.get(key).is_some_and(|wanted| wanted.slot != entry.slot).then_some(*key)
+            };
+            let moved: Vec<MacKey> = self.fdb.present()?.iter().filter_map(moved).collect();
+            for key in moved {
+                changes.removed += usize::from(self.fdb.remove(&key)?);
             }
             if changes.removed > 0 {
                 // A program that read an entry just before it went, is done with it by then.
@@ -121,7 +127,7 @@ impl TableMaps {
         }
         changes += self.ports.write(&ports)?;
         changes += self.fdb.write(&fdb)?;
-        for entry in fdb.values() {
+        for entry in fdb.values().filter(|entry| is_worth_a_place(entry)) {
             self.near.offer(entry)?;
         }
         changes += self.ports.remove_stale(&ports)?;
@@ -146,7 +152,7 @@ impl TableMaps {
     ///
     /// When a map cannot be read.
     pub fn revoked<'a>(
-        &self,
+        &mut self,
         served: impl IntoIterator<Item = &'a FdbEntry>,
     ) -> Result<BTreeSet<Mac>, DatapathError> {
         let mut revoked = BTreeSet::new();
@@ -182,7 +188,7 @@ impl TableMaps {
 
     /// Until when an entry may be used. The program takes a lease back in both of its places, but may
     /// miss one that is being written.
-    fn lease_of(&self, key: MacKey) -> Result<Option<Lease>, DatapathError> {
+    fn lease_of(&mut self, key: MacKey) -> Result<Option<Lease>, DatapathError> {
         let lease = self.fdb.get(&key)?.map(|entry| entry.lease);
         let near = self.near.lease_of(key)?;
         Ok(lease.map(|lease| near.map_or(lease, |near| lease.min(near))))
@@ -191,13 +197,22 @@ impl TableMaps {
 
 /// The entries of the FDB map `fdb` that are targets.
 pub(super) fn read_targets(fdb: Map) -> Result<Vec<FdbEntry>, DatapathError> {
-    let entries = Table::<MacKey, FdbEntry>::open(names::MAP_FDB, fdb)?.read()?.into_values();
-    Ok(entries.filter(|entry| entry.flags.contains(FdbFlags::TARGET)).collect())
+    let mut table = Table::<MacKey, FdbEntry>::open(names::MAP_FDB, fdb)?;
+    let entries = table.present()?.values();
+    Ok(entries.filter(|entry| entry.flags.contains(FdbFlags::TARGET)).copied().collect())
 }
 
 fn targets_in(fdb: &collections::HashMap<MacKey, FdbEntry>) -> BTreeMap<Mac, Ifindex> {
     let targets = fdb.values().filter(|entry| entry.flags.contains(FdbFlags::TARGET));
     targets.map(|entry| (entry.key.mac(), entry.port)).collect()
+}
+
+/// Whether frames from or to a station are looked up often enough: those that may take the fast path,
+/// and those of the host.
+fn is_worth_a_place(entry: &FdbEntry) -> bool {
+    [FdbFlags::SOURCE, FdbFlags::TARGET, FdbFlags::LOCAL]
+        .into_iter()
+        .any(|flag| entry.flags.contains(flag))
 }
 
 /// The devmap: devices by slot.
@@ -248,89 +263,5 @@ fn targets_failed(verb: &'static str) -> impl Fn(MapError) -> DatapathError {
     move |source| DatapathError::Map {
         action: format!("{verb} map {}", names::MAP_TARGETS),
         source,
-    }
-}
-
-/// A hash map, and its name for messages.
-struct Table<K, V> {
-    name: &'static str,
-    map: HashMap<MapData, K, V>,
-}
-
-impl<K: Pod + Eq + Hash, V: Pod + Eq> Table<K, V> {
-    fn open(name: &'static str, map: Map) -> Result<Self, DatapathError> {
-        let map = HashMap::try_from(map)
-            .map_err(|source| DatapathError::Map { action: format!("open map {name}"), source })?;
-        Ok(Self { name, map })
-    }
-
-    fn read(&self) -> Result<collections::HashMap<K, V>, DatapathError> {
-        self.map.iter().collect::<Result<_, _>>().map_err(|source| self.failed("read", source))
-    }
-
-    /// Removes the entries that are not wanted.
-    fn remove_stale(
-        &mut self,
-        wanted: &collections::HashMap<K, V>,
-    ) -> Result<Changes, DatapathError> {
-        let mut changes = Changes::default();
-        for key in self.read()?.into_keys().filter(|key| !wanted.contains_key(key)) {
-            changes.removed += usize::from(self.remove(&key)?);
-        }
-        Ok(changes)
-    }
-
-    /// The value of one entry, if there is one.
-    fn get(&self, key: &K) -> Result<Option<V>, DatapathError> {
-        match self.map.get(key, 0) {
-            Ok(value) => Ok(Some(value)),
-            Err(MapError::KeyNotFound) => Ok(None),
-            Err(source) => Err(self.failed("read", source)),
-        }
-    }
-
-    /// Writes one entry; false when there is no room for it.
-    fn insert(&mut self, key: K, value: V) -> Result<bool, DatapathError> {
-        match self.map.insert(key, value, 0) {
-            Ok(()) => Ok(true),
-            Err(MapError::SyscallError(error))
-                if error.io_error.raw_os_error() == Some(Errno::E2BIG as i32) =>
-            {
-                Ok(false)
-            }
-            Err(source) => Err(self.failed("write", source)),
-        }
-    }
-
-    /// Removes one entry; false when there was none.
-    fn remove(&mut self, key: &K) -> Result<bool, DatapathError> {
-        match self.map.remove(key) {
-            Ok(()) => Ok(true),
-            Err(MapError::KeyNotFound) => Ok(false),
-            Err(source) => Err(self.failed("remove an entry from", source)),
-        }
-    }
-
-    /// Writes the entries that are new or differ.
-    fn write(&mut self, wanted: &collections::HashMap<K, V>) -> Result<Changes, DatapathError> {
-        let present = self.read()?;
-        let mut changes = Changes::default();
-        let mut left_out = false;
-        for (key, value) in wanted {
-            match present.get(key) {
-                Some(old) if old == value => continue,
-                Some(_) => changes.changed += 1,
-                None => changes.added += 1,
-            }
-            left_out |= !self.insert(*key, *value)?;
-        }
-        if left_out {
-            return Err(DatapathError::Full { map: self.name, entries: wanted.len() });
-        }
-        Ok(changes)
-    }
-
-    fn failed(&self, verb: &str, source: MapError) -> DatapathError {
-        DatapathError::Map { action: format!("{verb} map {}", self.name), source }
     }
 }

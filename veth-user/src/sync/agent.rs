@@ -136,6 +136,7 @@ impl Agent {
     async fn wait(&mut self, deadline: Instant) -> Result<(), SyncError> {
         let mut events = Vec::new();
         let mut deadline = deadline;
+        let mut is_quiet = true;
         loop {
             let renewal = self.renewal.unwrap_or(deadline);
             tokio::select! {
@@ -150,6 +151,9 @@ impl Agent {
                 }
             }
             if Instant::now() >= deadline {
+                if is_quiet {
+                    self.reconciler.suspect();
+                }
                 return Ok(());
             }
             if events.is_empty() {
@@ -159,6 +163,7 @@ impl Agent {
             let overruns = events.iter().filter(|event| **event == Event::Overrun).count();
             self.stats.overruns += overruns as u64;
             events.clear();
+            is_quiet = false;
             // Under a storm of events at most half of a CPU goes into looking.
             deadline = deadline.min(Instant::now() + GATHER.max(self.effort));
         }

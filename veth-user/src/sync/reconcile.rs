@@ -127,6 +127,10 @@ impl Reconciler {
     /// each of which takes a while.
     pub fn reconcile(&mut self, stop: &Stop) -> Result<Reconciled, SyncError> {
         let path = self.datapath.path();
+        if self.keeping == Keeping::Managed {
+            // `up` may have written since.
+            self.datapath.tables().forget();
+        }
         // Before the bridge is asked: what is taken back later may be because of what it says.
         let pardoned = self.datapath.tables().revoked(served(&self.written))?;
         let view = observe_bridge(&mut self.host, self.fabric.as_str())?;
@@ -209,6 +213,11 @@ impl Reconciler {
             }
         }
         Ok(self.datapath.tables().renew(served(&self.written))?)
+    }
+
+    /// Has the next round read the maps, whatever was written to them before.
+    pub(super) fn suspect(&mut self) {
+        self.datapath.tables().forget();
     }
 
     /// How long the bridge may be left alone before stations that it does not see are forgotten by it.
