@@ -87,3 +87,26 @@ pub fn enable_forwarding() -> Result<(), (&'static str, io::Error)> {
     }
     Ok(())
 }
+
+/// Whether the calling thread's network namespace forwards packets: of IPv4, and of IPv6. `None`
+/// where the kernel does not tell.
+pub fn forwarding() -> [Option<bool>; 2] {
+    ["ipv4/ip_forward", "ipv6/conf/all/forwarding"].map(|name| Some(number(name)? != 0))
+}
+
+/// The IPv4 setting `name` of a device of the calling thread's network namespace, or of `all`.
+pub fn of_device(device: &str, name: &str) -> Option<u32> {
+    number(&format!("ipv4/conf/{device}/{name}"))
+}
+
+/// Whether the calling thread's network namespace may have rules of old iptables that translate
+/// addresses; nftables does not tell of those.
+pub fn has_legacy_nat() -> bool {
+    // `/proc/net` would be that of the process.
+    fs::read_to_string("/proc/thread-self/net/ip_tables_names")
+        .is_ok_and(|names| names.lines().any(|name| name == "nat"))
+}
+
+fn number(name: &str) -> Option<u32> {
+    fs::read_to_string(format!("/proc/sys/net/{name}")).ok()?.trim().parse().ok()
+}

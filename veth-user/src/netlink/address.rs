@@ -82,7 +82,7 @@ fn is_permanent(message: &AddressMessage) -> bool {
 }
 
 /// The address itself: `IFA_LOCAL` where there is one (IPv4), otherwise `IFA_ADDRESS`.
-fn address_of(message: &AddressMessage) -> Option<Address> {
+pub(super) fn address_of(message: &AddressMessage) -> Option<Address> {
     let mut ip = None;
     for attribute in &message.attributes {
         match attribute {

@@ -91,6 +91,11 @@ impl Netlink {
         Ok(ours.and_then(|message| program_of(message, name)))
     }
 
+    /// Whether anything filters what comes in at `ifindex`. Programs on tcx are not seen.
+    pub fn has_ingress_filters(&mut self, ifindex: Ifindex) -> Result<bool, NetlinkError> {
+        Ok(!self.filters(ifindex, TcHandle::MIN_INGRESS)?.is_empty())
+    }
+
     /// Removes the clsact qdisc of `ifindex` when it has no filter, in neither direction. Having
     /// none is fine.
     pub fn remove_empty_clsact(&mut self, ifindex: Ifindex) -> Result<(), NetlinkError> {

@@ -8,6 +8,7 @@
 
 mod address;
 mod attributes;
+mod base_chain;
 mod device;
 mod error;
 mod ethtool;
@@ -21,11 +22,13 @@ mod neighbour;
 mod netfilter;
 mod netnsid;
 mod nftables;
+mod reach;
 mod route;
 mod socket;
 mod statistics;
 mod transport;
 
+pub use base_chain::base_chains;
 pub use device::{NewDevice, VethPair};
 pub use error::NetlinkError;
 pub use ethtool::Ethtool;

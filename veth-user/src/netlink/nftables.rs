@@ -7,29 +7,36 @@ use super::{
 };
 
 /// Numbers of `linux/netfilter.h` and `linux/netfilter/nf_tables.h`.
-mod uapi {
-    pub(super) const SUBSYSTEM: u8 = 10;
-    pub(super) const GET_CHAIN: u8 = 4;
-    pub(super) const GET_GENERATION: u8 = 16;
-    pub(super) const GET_FLOWTABLE: u8 = 23;
+pub(super) mod uapi {
+    pub(in crate::netlink) const SUBSYSTEM: u8 = 10;
+    pub(in crate::netlink) const GET_CHAIN: u8 = 4;
+    pub(in crate::netlink) const GET_GENERATION: u8 = 16;
+    pub(in crate::netlink) const GET_FLOWTABLE: u8 = 23;
 
-    pub(super) const FAMILY_ANY: u8 = 0;
-    pub(super) const FAMILY_INET: u8 = 1;
-    pub(super) const FAMILY_NETDEV: u8 = 5;
-    pub(super) const FAMILY_BRIDGE: u8 = 7;
+    pub(in crate::netlink) const FAMILY_ANY: u8 = 0;
+    pub(in crate::netlink) const FAMILY_INET: u8 = 1;
+    pub(in crate::netlink) const FAMILY_IPV4: u8 = 2;
+    pub(in crate::netlink) const FAMILY_NETDEV: u8 = 5;
+    pub(in crate::netlink) const FAMILY_BRIDGE: u8 = 7;
+    pub(in crate::netlink) const FAMILY_IPV6: u8 = 10;
 
-    pub(super) const GENERATION_ID: u16 = 1;
-    pub(super) const CHAIN_HOOK: u16 = 4;
-    pub(super) const CHAIN_POLICY: u16 = 5;
-    pub(super) const CHAIN_USE: u16 = 6;
-    pub(super) const HOOK_DEVICE: u16 = 3;
-    pub(super) const HOOK_DEVICES: u16 = 4;
-    pub(super) const FLOWTABLE_HOOK: u16 = 3;
-    pub(super) const FLOWTABLE_HOOK_DEVICES: u16 = 3;
-    pub(super) const DEVICE_NAME: u16 = 1;
-    pub(super) const DEVICE_PREFIX: u16 = 2;
+    pub(in crate::netlink) const GENERATION_ID: u16 = 1;
+    pub(in crate::netlink) const CHAIN_TABLE: u16 = 1;
+    pub(in crate::netlink) const CHAIN_NAME: u16 = 3;
+    pub(in crate::netlink) const CHAIN_HOOK: u16 = 4;
+    pub(in crate::netlink) const CHAIN_POLICY: u16 = 5;
+    pub(in crate::netlink) const CHAIN_USE: u16 = 6;
+    pub(in crate::netlink) const CHAIN_TYPE: u16 = 7;
+    pub(in crate::netlink) const HOOK_NUMBER: u16 = 1;
+    pub(in crate::netlink) const HOOK_DEVICE: u16 = 3;
+    pub(in crate::netlink) const HOOK_DEVICES: u16 = 4;
+    pub(in crate::netlink) const FLOWTABLE_HOOK: u16 = 3;
+    pub(in crate::netlink) const FLOWTABLE_HOOK_DEVICES: u16 = 3;
+    pub(in crate::netlink) const DEVICE_NAME: u16 = 1;
+    pub(in crate::netlink) const DEVICE_PREFIX: u16 = 2;
 
-    pub(super) const POLICY_ACCEPT: u32 = 1;
+    pub(in crate::netlink) const POLICY_DROP: u32 = 0;
+    pub(in crate::netlink) const POLICY_ACCEPT: u32 = 1;
 }
 
 /// Devices that something of nftables hangs at.
@@ -112,7 +119,8 @@ impl Netfilter {
         Ok(bytes.map_or(0, u32::from_be_bytes))
     }
 
-    fn chains(&mut self, family: u8) -> Result<Vec<NetfilterMessage>, NetlinkError> {
+    /// All chains of a family.
+    pub(super) fn chains(&mut self, family: u8) -> Result<Vec<NetfilterMessage>, NetlinkError> {
         let chains = self.dump(&question(uapi::GET_CHAIN, family), || {
             format!("list chains of nftables (family {family})")
         })?;

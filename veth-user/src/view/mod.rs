@@ -6,17 +6,21 @@
 
 mod address;
 mod bypass;
+mod chain;
 mod fdb;
 mod link;
 mod offloads;
+mod reach;
 mod route;
 mod statistics;
 
 pub use address::Address;
 pub use bypass::{Bypass, Bypasses, UnknownBypass};
+pub use chain::{BaseChain, FilterHook};
 pub use fdb::{BridgeFdbEntry, FdbKind};
 pub use link::{BridgePort, Link, LinkKind, NetnsId, PeerRef, PortState};
 pub use offloads::{Offload, OffloadState, Offloads};
+pub use reach::{PresentAddress, SilentNeighbour, Uniqueness, Way};
 pub use route::{NextHop, Route};
 pub use statistics::{DirectionStatistics, LinkStatistics};
 

@@ -4,6 +4,7 @@
 mod bypass;
 mod devices;
 mod offloads;
+mod reach;
 mod routes;
 mod statistics;
 mod talk;
