@@ -34,6 +34,7 @@ const LAYERS: &[(Layer, &[&str])] = &[
             "statistics",
             "stop",
             "inventory",
+            "diagnosis",
         ],
     ),
     (
