@@ -1,6 +1,6 @@
 //! The arguments, and the help that teaches them.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, net::IpAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -93,6 +93,19 @@ PORT is the end here, unless it says where; the other columns are about the othe
 is the namespace here, and `?` is what could not be looked at, which stderr explains. Nothing is
 changed, and no daemon is asked.")]
     Ls(LsOptions),
+    /// Say why a ping does not get through, or a port is not accelerated, and what to do.
+    #[command(after_help = "Examples:
+  veth doctor                               everything that has to do with a veth pair
+  veth doctor lab                           a fabric
+  veth doctor docker0                       any other bridge
+  veth doctor web                           a container, a namespace, a process or a device
+  veth doctor --from red --to 10.77.0.2     follow one ping, and its reply
+  veth doctor --json | jq -r '.findings[].remedy'
+
+Each finding has a code, which docs/doctor.md explains, what was read, and a command to paste.
+Nothing is changed, and no packet is sent. Exit status 1 when something is wrong; notes do not
+count.")]
+    Doctor(DoctorOptions),
     /// Bring a fabric up, send traffic through it, show what happens, and take it down.
     #[command(after_help = "Examples:
   veth run examples/pair.toml               until Ctrl-C
@@ -214,6 +227,20 @@ pub struct StatsOptions {
 pub struct LsOptions {
     /// Only what belongs to this container, namespace, process, device or MAC address.
     pub filter: Option<String>,
+}
+
+/// Options of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorOptions {
+    /// Name of a fabric or bridge, or what `veth ls` finds pairs by; everything without.
+    #[arg(value_name = "NAME|PAIR")]
+    pub target: Option<String>,
+    /// Follow a ping from this namespace.
+    #[arg(long, value_name = "NETNS", requires = "to", conflicts_with = "target")]
+    pub from: Option<String>,
+    /// To this address.
+    #[arg(long, value_name = "ADDRESS", requires = "from")]
+    pub to: Option<IpAddr>,
 }
 
 /// Options of `run`.

@@ -6,6 +6,7 @@ mod agent;
 mod arguments;
 mod attach;
 mod bench;
+mod doctor;
 mod down;
 mod generate;
 mod keep;
@@ -50,6 +51,7 @@ pub fn main() -> ExitCode {
         Command::Status(options) => status::run(&session, options),
         Command::Stats(options) => stats::run(&session, options),
         Command::Ls(options) => ls::run(&session, options),
+        Command::Doctor(options) => doctor::run(&session, options),
         Command::Run(options) => run::run(&session, options),
         Command::Agent(options) => agent::run(&session, options),
         Command::Attach(options) => attach::attach(&session, options),

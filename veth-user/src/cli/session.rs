@@ -169,6 +169,12 @@ pub(super) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+/// Whether output may be coloured: on a terminal, unless the user does not want it
+/// (<https://no-color.org>).
+pub(super) fn is_coloured() -> bool {
+    is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 /// Says what went wrong, and chooses the exit code that means it.
 pub(super) fn report(result: Result<()>) -> ExitCode {
     let Err(error) = result else {

@@ -41,7 +41,7 @@ const LAYERS: &[(Layer, &[&str])] = &[
         Layer::Kernel,
         &["netns", "netlink", "datapath", "privilege", "lock", "sysctl", "machine", "containers"],
     ),
-    (Layer::Orchestration, &["fabric", "sync", "traffic", "bench", "census"]),
+    (Layer::Orchestration, &["fabric", "sync", "traffic", "bench", "census", "examination"]),
     (Layer::FrontEnd, &["cli"]),
 ];
 

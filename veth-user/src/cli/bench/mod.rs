@@ -15,7 +15,7 @@ use arguments::{CompareOptions, ShowOptions};
 use progress::Progress;
 
 use super::session::{
-    Interrupted, Session, WrongArgument, complain, is_terminal, print, print_json, say,
+    Interrupted, Session, WrongArgument, complain, is_coloured, print, print_json, say,
 };
 use crate::{
     bench::{self, Event, Options},
@@ -142,12 +142,6 @@ fn show(results: &Results, form: Form, page: Option<&Path>) -> Result<()> {
         say(&format!("the page is {}", path.display()));
     }
     Ok(())
-}
-
-/// Whether output may be coloured: on a terminal, unless the user does not want it
-/// (<https://no-color.org>).
-fn is_coloured() -> bool {
-    is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// The commands that only read results, which anybody may.
