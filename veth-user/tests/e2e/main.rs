@@ -8,6 +8,7 @@ mod bad_input;
 mod bench;
 mod bypass;
 mod chaos;
+mod doctor;
 mod kill;
 mod lifecycle;
 mod ls;
