@@ -13,14 +13,14 @@ use crate::{
     census::{Census, CensusError},
     datapath,
     diagnosis::{
-        self, Acceleration, BridgeFacts, Code, Facts, Filters, Finding, NamespaceFacts, Place,
-        Routes, Segments, Setting, Settings, Shell, Trace,
+        self, Acceleration, BridgeFacts, Code, Facts, Filters, Finding, NamespaceFacts, Owner,
+        Place, Routes, Segments, Setting, Settings, Shell, Trace,
     },
     fabric::{self, FabricError},
     inventory::{Inventory, Namespace, Side},
     netlink::{self, Netlink, NetlinkError},
     netns::{self, Found, NetnsError},
-    sync::{SyncError, observe_bridge, observe_xdp},
+    sync::{SyncError, look_for_bypassed, observe_bridge, observe_xdp},
     sysctl,
     topology::FabricName,
     view::{FilterHook, Link, LinkKind, PeerRef, Way},
@@ -228,6 +228,8 @@ impl Examination {
             let mut bridge = BridgeFacts { place, view, acceleration, problems: Vec::new() };
             if let Some(fabric) = fabrics.iter().find(|it| own && it.as_str() == name) {
                 look_at_fabric(&mut bridge, fabric)?;
+            } else if own && asked {
+                look_for_bypassed(&mut Netlink::open()?, &mut bridge.view)?;
             }
             self.facts.bridges.push(bridge);
         }
@@ -268,6 +270,15 @@ fn look_at_fabric(bridge: &mut BridgeFacts, name: &FabricName) -> Result<(), Exa
     // The state of the bridge is told by a rule of its own.
     let others = others.filter(|it| it.as_str() != "the bridge is down");
     bridge.problems = others.cloned().collect();
+    let owner = if status.ownership == "adopted" {
+        // What its status has to say of it is told by rules.
+        bridge.problems.clear();
+        bridge.view.allowed = status.bypasses;
+        look_for_bypassed(&mut Netlink::open()?, &mut bridge.view)?;
+        Owner::Other { is_kept: status.is_kept }
+    } else {
+        Owner::Veth
+    };
     let Some(path) =
         datapath::pinned_path(name.as_str()).filter(|path| path.name() == status.datapath)
     else {
@@ -278,7 +289,7 @@ fn look_at_fabric(bridge: &mut BridgeFacts, name: &FabricName) -> Result<(), Exa
     }
     let hooked = status.ports.iter().filter(|port| port.hook.is_some());
     let hooked = hooked.map(|port| Ifindex(port.ifindex)).collect();
-    bridge.acceleration = Acceleration::Fabric { path, hooked };
+    bridge.acceleration = Acceleration::Fabric { path, hooked, owner };
     Ok(())
 }
 

@@ -95,6 +95,8 @@ codes! {
     FabricIncomplete = "fabric_incomplete", Error;
     /// The datapath's program is not attached to a port that it could serve.
     NotAttached = "not_attached", Warning;
+    /// Nobody vouches for what the fast path may use.
+    NotKept = "not_kept", Warning;
     /// The fast path must not serve a port.
     NotAccelerated = "not_accelerated", Warning;
     /// Nothing accelerates a bridge.

@@ -133,6 +133,20 @@ pub enum Acceleration {
         path: FastPath,
         /// The ports that its program is attached to.
         hooked: HashSet<Ifindex>,
+        /// Whose bridge it is.
+        owner: Owner,
+    },
+}
+
+/// Whose bridge a datapath is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// veth's own.
+    Veth,
+    /// Somebody else's.
+    Other {
+        /// Whether an agent vouches for what the fast path may use.
+        is_kept: bool,
     },
 }
 

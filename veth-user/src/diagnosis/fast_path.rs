@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use veth_common::Ifindex;
 
-use super::{Acceleration, BridgeFacts, Code, Facts, Finding, Place};
+use super::{Acceleration, BridgeFacts, Code, Facts, Finding, Owner, Place};
 use crate::{
     forwarding::{FastPath, Ineligible, eligibility, is_hookable, xdp_needs},
     view::{Offloads, PortView},
@@ -16,8 +16,11 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
         match &bridge.acceleration {
             Acceleration::Nothing { asked: false } => {}
             Acceleration::Nothing { asked: true } => findings.push(nothing_does(facts, bridge)),
-            Acceleration::Fabric { path, hooked } => {
-                let of_port = |port| port_is_slow(facts, bridge, port, *path, hooked);
+            Acceleration::Fabric { path, hooked, owner } => {
+                if *owner == (Owner::Other { is_kept: false }) {
+                    findings.push(nobody_keeps(facts, bridge));
+                }
+                let of_port = |port| port_is_slow(facts, bridge, port, (*path, *owner), hooked);
                 findings.extend(bridge.view.ports.iter().filter_map(of_port));
             }
         }
@@ -28,7 +31,8 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
 fn nothing_does(facts: &Facts, bridge: &BridgeFacts) -> Finding {
     let ports = &bridge.view.ports;
     let cause = format!(
-        "nothing accelerates bridge {}: it was not made by `veth up`, or with `datapath = \"none\"`",
+        "nothing accelerates bridge {}: nobody attached to it, and it was not made by `veth up`, or \
+         with `datapath = \"none\"`",
         facts.name(bridge.place)
     );
     let unfit = ports.iter().filter_map(|port| {
@@ -38,14 +42,29 @@ fn nothing_does(facts: &Facts, bridge: &BridgeFacts) -> Finding {
     let mut finding = Finding::at(facts, bridge.place, Code::NoFastPath, cause)
         .because(format!("no datapath is pinned for {}", bridge.view.bridge.name));
     finding.evidence.extend(unfit);
+    if facts.at(bridge.place).namespace.own {
+        let flags: String =
+            bridge.view.bypassed.iter().map(|it| format!(" --bypass {it}")).collect();
+        finding = finding.try_this(format!("veth attach {}{flags}", facts.word(bridge.place)));
+    }
     finding
+}
+
+fn nobody_keeps(facts: &Facts, bridge: &BridgeFacts) -> Finding {
+    let cause = format!(
+        "the fast path of bridge {} is not used: nobody vouches any more for where stations are",
+        facts.name(bridge.place)
+    );
+    Finding::at(facts, bridge.place, Code::NotKept, cause)
+        .because("all leases are over; the bridge forwards everything".to_owned())
+        .try_this(format!("veth agent {}", facts.word(bridge.place)))
 }
 
 fn port_is_slow(
     facts: &Facts,
     bridge: &BridgeFacts,
     port: &PortView,
-    path: FastPath,
+    (path, owner): (FastPath, Owner),
     hooked: &HashSet<Ifindex>,
 ) -> Option<Finding> {
     let place = Place { link: port.link.ifindex, ..bridge.place };
@@ -70,12 +89,21 @@ fn port_is_slow(
             | Ineligible::NotForwarding
             | Ineligible::Locked,
         ) => return None,
+        // Whoever made the bridge wanted it so.
+        Err(Ineligible::NotVeth | Ineligible::PeerInSameNetns) if owner != Owner::Veth => {
+            return None;
+        }
         Err(reason) => reason,
     };
     let cause = format!("port {name} is left to the bridge by the fast path: {reason}");
     let mut finding = Finding::at(facts, place, Code::NotAccelerated, cause)
         .because(format!("veth status {controller}: {}", reason.name()))
-        .because(format!("`veth agent {controller}` or the next `veth up` then takes the port"));
+        .because(match owner {
+            Owner::Veth => {
+                format!("`veth agent {controller}` or the next `veth up` then takes the port")
+            }
+            Owner::Other { .. } => "its agent then takes the port".to_owned(),
+        });
     finding.reason = Some(reason.name());
     finding.remedy = remedy(facts, bridge, port, reason);
     Some(finding)
@@ -97,6 +125,14 @@ fn remedy(
             shell.ip(format_args!("link set dev {controller} type bridge vlan_filtering 0"))
         }
         Ineligible::LearningOff => shell.bridge(format_args!("link set dev {word} learning on")),
+        Ineligible::AnswersNeighbours => {
+            shell.bridge(format_args!("link set dev {word} neigh_suppress off"))
+        }
+        Ineligible::Bypassed(bypass) => {
+            let accepted = bridge.view.allowed.with(bypass);
+            let flags: String = accepted.iter().map(|it| format!(" --bypass {it}")).collect();
+            format!("veth attach {controller}{flags}")
+        }
         Ineligible::PeerInSameNetns => {
             let (shell, peer) = inside?;
             format!(
@@ -140,7 +176,7 @@ mod tests {
     use super::*;
     use crate::{
         diagnosis::made_up::{World, codes},
-        view::{Offload, XdpView},
+        view::{Bypass, Bypasses, LinkKind, Offload, XdpView},
     };
 
     /// What is found after `change` to a fabric of two namespaces, and to how it is looked at.
@@ -207,11 +243,40 @@ mod tests {
     fn port_without_the_program_is_told() {
         let unhook = |bridge: &mut BridgeFacts| {
             let hooked = HashSet::new();
-            bridge.acceleration = Acceleration::Fabric { path: FastPath::Tc, hooked };
+            bridge.acceleration =
+                Acceleration::Fabric { path: FastPath::Tc, hooked, owner: Owner::Veth };
         };
         let findings = found(FastPath::Tc, |_, _| (), unhook);
         assert_eq!(codes(&findings), [Code::NotAttached; 2]);
         assert_eq!(findings[0].remedy.as_deref(), Some("veth agent br0"));
+    }
+
+    #[test]
+    fn bridge_of_others_that_nobody_keeps_is_told_and_its_own_ways_are_not() {
+        let owned_by = |is_kept| {
+            move |bridge: &mut BridgeFacts| {
+                if let Acceleration::Fabric { owner, .. } = &mut bridge.acceleration {
+                    *owner = Owner::Other { is_kept };
+                }
+                bridge.view.ports[0].link.kind = LinkKind::Other("tun".into());
+            }
+        };
+        assert_eq!(codes(&found(FastPath::Tc, |_, _| (), owned_by(true))), []);
+        let findings = found(FastPath::Tc, |_, _| (), owned_by(false));
+        assert_eq!(codes(&findings), [Code::NotKept]);
+        assert_eq!(findings[0].remedy.as_deref(), Some("veth agent br0"));
+    }
+
+    #[test]
+    fn what_would_be_passed_by_is_told_with_what_accepts_it() {
+        let rules = |bridge: &mut BridgeFacts| {
+            bridge.view.allowed = Bypasses::from([Bypass::Qdisc]);
+            bridge.view.bypassed = Bypasses::from([Bypass::BrNetfilter]);
+        };
+        let findings = found(FastPath::Tc, |_, _| (), rules);
+        assert_eq!(findings[0].reason, Some("bypasses_br_netfilter"));
+        let remedy = "veth attach br0 --bypass br_netfilter --bypass qdisc";
+        assert_eq!(findings[0].remedy.as_deref(), Some(remedy));
     }
 
     #[test]

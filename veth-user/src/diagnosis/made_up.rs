@@ -8,13 +8,13 @@ use std::{
 use veth_common::{Ifindex, Mac, PortSlot};
 
 use super::{
-    Acceleration, BridgeFacts, Code, Facts, Filters, Finding, NamespaceFacts, Place, Routes,
+    Acceleration, BridgeFacts, Code, Facts, Filters, Finding, NamespaceFacts, Owner, Place, Routes,
     Segments, Settings, Shell,
 };
 use crate::{
     inventory::Namespace,
     view::{
-        Address, BridgePort, BridgeView, Link, LinkKind, PeerRef, PortState, PortView,
+        Address, BridgePort, BridgeView, Bypasses, Link, LinkKind, PeerRef, PortState, PortView,
         PresentAddress, Uniqueness, Way,
     },
 };
@@ -107,7 +107,11 @@ impl World {
     /// A bridge in the own namespace with a port for each of `netns`; what comes back is the bridge
     /// and the peers.
     pub(super) fn bridge<const N: usize>(&mut self, netns: [&str; N]) -> (Place, [Place; N]) {
-        let bridge = self.device("host", "br0", LinkKind::Bridge { vlan_filtering: false });
+        let bridge = self.device(
+            "host",
+            "br0",
+            LinkKind::Bridge { vlan_filtering: false, ageing_ms: 300_000 },
+        );
         let peers = netns.map(|netns| {
             let [port, peer] = self.pair("host", netns);
             self.join(port, bridge);
@@ -127,6 +131,7 @@ impl World {
             isolated: false,
             learning: true,
             locked: false,
+            answers_neighbours: false,
         });
     }
 
@@ -136,10 +141,21 @@ impl World {
         let ports = here.values().filter(|it| it.controller == Some(place.link)).map(|link| {
             let port = Place { link: link.ifindex, ..place };
             let peer = self.facts.other_end(port).and_then(|peer| self.facts.link(peer));
-            PortView { link: link.clone(), peer: peer.cloned(), xdp: None }
+            PortView {
+                link: link.clone(),
+                peer: peer.cloned(),
+                xdp: None,
+                bypassed: Bypasses::NONE,
+            }
         });
         let bridge = here[&place.link].clone();
-        let view = BridgeView { bridge, ports: ports.collect(), fdb: Vec::new() };
+        let view = BridgeView {
+            bridge,
+            ports: ports.collect(),
+            fdb: Vec::new(),
+            bypassed: Bypasses::NONE,
+            allowed: Bypasses::NONE,
+        };
         let before = self.facts.bridges.iter().position(|it| it.place == place);
         let acceleration = before.map_or(Acceleration::Nothing { asked: false }, |at| {
             self.facts.bridges.remove(at).acceleration
@@ -152,7 +168,7 @@ impl World {
     pub(super) fn accelerate(&mut self, path: crate::forwarding::FastPath) {
         let bridge = &mut self.facts.bridges[0];
         let hooked: HashSet<_> = bridge.view.ports.iter().map(|it| it.link.ifindex).collect();
-        bridge.acceleration = Acceleration::Fabric { path, hooked };
+        bridge.acceleration = Acceleration::Fabric { path, hooked, owner: Owner::Veth };
     }
 
     /// The device at a place.

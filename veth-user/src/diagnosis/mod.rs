@@ -30,7 +30,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 pub use bridge::is_incomplete;
 pub use code::{Code, Severity};
 pub use facts::{
-    Acceleration, BridgeFacts, Facts, Filters, NamespaceFacts, Place, Setting, Settings,
+    Acceleration, BridgeFacts, Facts, Filters, NamespaceFacts, Owner, Place, Setting, Settings,
 };
 pub use finding::{Finding, Whereabouts, plain};
 pub use segment::{Segment, Segments};

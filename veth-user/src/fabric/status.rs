@@ -31,6 +31,8 @@ pub struct FabricStatus {
     pub datapath: &'static str,
     /// Release of the pinned object.
     pub release: Option<String>,
+    /// Whether somebody vouches for what the fast path may use; always for a managed fabric.
+    pub is_kept: bool,
     /// Whether the bridge is up.
     pub is_up: bool,
     /// MTU of the bridge in bytes; zero when there is none.
@@ -186,6 +188,7 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
         fabric: fabric.to_string(),
         ownership,
         bypasses,
+        is_kept: is_vouched_for,
         datapath: path.map_or("none", FastPath::name),
         release: meta.filter(|it| it.abi != 0).map(|it| datapath::release_text(it.release)),
         is_up: view.as_ref().is_some_and(|view| view.bridge.is_up),

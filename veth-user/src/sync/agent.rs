@@ -24,6 +24,9 @@ const AUDIT: Duration = Duration::from_secs(30);
 /// The least time between two such looks.
 const AUDIT_MIN: Duration = Duration::from_millis(200);
 
+/// How often to read maps that only this process should write to.
+const REREAD: Duration = Duration::from_mins(5);
+
 /// How often leases are renewed: often enough that two renewals may be late.
 const RENEWAL: Duration = Duration::from_secs(1);
 
@@ -52,6 +55,8 @@ pub struct Agent {
     stats: AgentStats,
     /// How long the last round took.
     effort: Duration,
+    /// When the maps were last read for no reason.
+    read: Instant,
     /// When leases are to be renewed; `None` where they have no end.
     renewal: Option<Instant>,
 }
@@ -76,8 +81,8 @@ impl Agent {
         let stats = AgentStats::default();
         let fabric = fabric.clone();
         let renewal = (keeping != Keeping::Managed).then(|| Instant::now() + RENEWAL);
-        let effort = Duration::ZERO;
-        Ok((Self { fabric, reconciler, monitor, stats, effort, renewal }, first))
+        let (effort, read) = (Duration::ZERO, Instant::now());
+        Ok((Self { fabric, reconciler, monitor, stats, effort, read, renewal }, first))
     }
 
     /// What it has seen and done so far.
@@ -151,7 +156,8 @@ impl Agent {
                 }
             }
             if Instant::now() >= deadline {
-                if is_quiet {
+                if is_quiet && self.read.elapsed() > REREAD {
+                    self.read = Instant::now();
                     self.reconciler.suspect();
                 }
                 return Ok(());
