@@ -130,7 +130,8 @@ impl Wire {
             {
                 Received::Frame { length, is_for_host: from.pkttype() == HOST }
             }
-            Ok(_) => Received::Other,
+            // A machine that is frozen and thawed interrupts whoever waits with a timeout.
+            Ok(_) | Err(Errno::EINTR) => Received::Other,
             Err(Errno::EAGAIN) => Received::Nothing,
             Err(errno) => panic!("receive from a packet socket: {errno}"),
         }
