@@ -184,7 +184,7 @@ impl Run<'_> {
             assert!(lasting.is_empty(), "no longer alike: {lasting:#?}{}", self.said());
         }
         for side in self.sides {
-            assert_eq!(side.ledger().findings(), [], "{} bridge{}", side.name, self.said());
+            side.assert_no_findings(&self.said());
         }
         if let Some(adopted) = &self.adopted {
             let before = adopted.counted();
@@ -215,9 +215,9 @@ impl Run<'_> {
         let mut lost_by = [[(0, 0); 2]; 2];
         for ((side, since), lost_by) in sides.iter().zip(since).zip(&mut lost_by) {
             side.end_traffic();
+            side.assert_no_findings(&said);
             let ledger = side.ledger();
             let traffic = ledger.matrix(side::TRAFFIC, since);
-            assert_eq!(ledger.findings(), [], "{} bridge{said}", side.name);
             *lost_by = [true, false].map(|steady| {
                 lost(&traffic, |from, to| {
                     (STEADY.contains(&from) && STEADY.contains(&to)) == steady

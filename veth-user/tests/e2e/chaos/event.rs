@@ -77,8 +77,10 @@ pub(super) struct Chaos {
     macs: [Mac; MEMBERS],
     /// How many addresses there have been.
     fresh: u16,
-    /// The addresses of entries that were put into the bridge by hand.
+    /// The addresses of entries that were put into the bridge by hand, and go with the next calm.
     entries: Vec<Mac>,
+    /// Of those that are sticky, and stay until the one after that.
+    sticky: Vec<Mac>,
     agent_runs: bool,
 }
 
@@ -89,6 +91,7 @@ impl Chaos {
             macs: [Mac::default(); MEMBERS],
             fresh: 0,
             entries: Vec::new(),
+            sticky: Vec::new(),
             agent_runs: true,
         };
         for member in 0..MEMBERS {
@@ -175,7 +178,7 @@ impl Chaos {
     }
 
     /// What makes the outcome a question of the present, not of who spoke first: entries that were made
-    /// by hand go, and so does what the bridge has learned.
+    /// by hand go, unless they stay where they are, and so does what the bridge has learned.
     pub(super) fn calm(&mut self) -> [Event; 2] {
         self.agent_runs = true;
         let ports = (0..MEMBERS).map(name).collect::<Vec<_>>().join(" ");
@@ -187,6 +190,7 @@ impl Chaos {
         });
         let script =
             format!("{}ip link set {BRIDGE} type bridge fdb_flush", forget.collect::<String>());
+        self.entries.append(&mut self.sticky);
         [Event::Script(script), Event::AgentGoesOn]
     }
 
@@ -198,7 +202,8 @@ impl Chaos {
             _ => self.fresh_mac(),
         };
         let kind = ["static", "dynamic", "static sticky"][self.random.below(3)];
-        self.entries.push(mac);
+        let is_sticky = kind.contains("sticky");
+        if is_sticky { &mut self.sticky } else { &mut self.entries }.push(mac);
         // A port that is down takes none that is dynamic.
         let (port, refused) = (name(member), "2>/dev/null || true");
         Event::Script(format!("bridge fdb replace {mac} dev {port} master {kind} {refused}"))

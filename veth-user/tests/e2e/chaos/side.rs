@@ -165,6 +165,17 @@ impl Side {
         Census { side: self, tag, since }
     }
 
+    #[track_caller]
+    pub(super) fn assert_no_findings(&self, said: &str) {
+        // Whoever panics with the ledger in his hands takes it from all threads.
+        let (count, first) = {
+            let ledger = self.ledger();
+            let first = ledger.findings().iter().take(5).map(ToString::to_string);
+            (ledger.findings().len(), first.collect::<Vec<_>>())
+        };
+        assert_eq!(count, 0, "{} bridge: {first:#?}{said}", self.name);
+    }
+
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.account.ledger()
     }
