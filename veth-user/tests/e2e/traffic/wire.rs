@@ -85,14 +85,17 @@ impl Wire {
     /// Sends a frame.
     #[track_caller]
     pub(crate) fn send(&self, frame: &[u8]) {
-        assert_eq!(self.try_send(frame), Ok(frame.len()));
+        assert_eq!(self.send_with(frame, MsgFlags::empty()), Ok(frame.len()));
     }
 
-    /// Sends a frame, which a device that is down, gone or too small for it does not take.
+    /// Sends a frame, unless the device is down, gone, too small for it, or too busy.
     pub(crate) fn try_send(&self, frame: &[u8]) -> nix::Result<usize> {
+        self.send_with(frame, MsgFlags::MSG_DONTWAIT)
+    }
+
+    fn send_with(&self, frame: &[u8], flags: MsgFlags) -> nix::Result<usize> {
         let parts = [IoSlice::new(frame)];
-        let address = Some(&self.device);
-        sendmsg(self.socket.as_raw_fd(), &parts, &[], MsgFlags::empty(), address)
+        sendmsg(self.socket.as_raw_fd(), &parts, &[], flags, Some(&self.device))
     }
 
     /// The frames that come in before `last` does. The test fails when that never comes.
