@@ -13,7 +13,7 @@ mod probe;
 mod side;
 
 use std::{
-    env,
+    env, fs,
     panic::resume_unwind,
     thread,
     time::{Duration, Instant},
@@ -74,6 +74,7 @@ fn run(adopt: for<'a> fn(&'a Sandbox) -> Option<Adopted<'a>>, length: Duration) 
         sides: &sides,
         adopted,
         since,
+        dropped_before: dropped(),
         tag: side::TRAFFIC + 1,
         events: 0,
         apart: Duration::ZERO,
@@ -103,6 +104,8 @@ struct Run<'a> {
     adopted: Option<Adopted<'a>>,
     /// Where the traffic begins that counts: everybody was there.
     since: [[usize; MEMBERS]; 2],
+    /// What the machine had dropped by then.
+    dropped_before: u64,
     tag: u16,
     events: u32,
     /// By how much events took longer on one side than on the other.
@@ -175,13 +178,21 @@ impl Run<'_> {
         println!("  alike after {:.1?}, and {censuses} censuses", started.elapsed());
         let contested = self.chaos.contested();
         for _ in 0..3 {
-            let lasting = self.census(|censuses| {
-                let deadline = Instant::now() + PATIENCE;
-                while !compare(censuses, contested).is_empty() && Instant::now() < deadline {
-                    censuses.iter().for_each(Census::settle);
+            let started = Instant::now();
+            loop {
+                let before = dropped();
+                let found = self.census(|censuses| {
+                    let deadline = Instant::now() + PATIENCE;
+                    while !compare(censuses, contested).is_empty() && Instant::now() < deadline {
+                        censuses.iter().for_each(Census::settle);
+                    }
+                });
+                if found.is_empty() {
+                    break;
                 }
-            });
-            assert!(lasting.is_empty(), "no longer alike: {lasting:#?}{}", self.said());
+                let is_excused = dropped() > before && started.elapsed() < 3 * PATIENCE;
+                assert!(is_excused, "no longer alike: {found:#?}{}", self.said());
+            }
         }
         for side in self.sides {
             side.assert_no_findings(&self.said());
@@ -206,7 +217,7 @@ impl Run<'_> {
     #[track_caller]
     fn end(self, length: Duration) {
         let said = self.said();
-        let Self { sides, adopted, since, events, apart, .. } = self;
+        let Self { sides, adopted, since, events, apart, dropped_before, .. } = self;
         if let Some(adopted) = adopted {
             println!("{:?}", adopted.counted());
             println!("the agent was overrun {} times", adopted.overruns());
@@ -232,7 +243,11 @@ impl Run<'_> {
             );
         }
         let [[plain_steady, plain_others], [steady, others]] = lost_by;
-        assert!(steady.1 > 0 && steady.0 <= plain_steady.0, "the steady pair lost more{said}");
+        let dropped = dropped() - dropped_before;
+        println!("the machine dropped {dropped} frames");
+        let excused = u64::from(plain_steady.0) + dropped;
+        assert!(u64::from(steady.0) <= excused, "the steady pair lost more{said}");
+        assert!(steady.0 * 100 <= steady.1, "the steady pair lost much{said}");
         // An event is about one station or two, and takes longer on one of the sides. Beyond that it
         // costs the adopted bridge what is sent until the agent has followed, unless the stations
         // themselves are heard before: a program that sees one elsewhere ends its lease.
@@ -255,6 +270,17 @@ fn compare([plain, other]: &[Census<'_>; 2], contested: [bool; MEMBERS]) -> Vec<
     let (plain, other) = (plain.matrices(), other.matrices());
     let sizes = plain.iter().zip(&other);
     sizes.flat_map(|(plain, other)| disagreements(plain, other, contested)).collect()
+}
+
+/// How many frames the machine has dropped because the queue of a CPU was full: of any namespace, and
+/// of any kind of bridge.
+fn dropped() -> u64 {
+    let text = fs::read_to_string("/proc/net/softnet_stat").expect("is readable");
+    let dropped = |line: &str| {
+        let field = line.split(' ').nth(1).expect("what was dropped is the second field");
+        u64::from_str_radix(field, 16).expect("is a number")
+    };
+    text.lines().map(dropped).sum()
 }
 
 /// Makes and deletes devices beside the bridge at full rate, and changes them.
