@@ -314,9 +314,12 @@ fn is_absent(error: &ProgramError) -> bool {
 
 pub(super) fn has_errno(error: &(dyn std::error::Error + 'static), errno: Errno) -> bool {
     std::iter::successors(Some(error), |error| error.source()).any(|cause| {
-        cause
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.raw_os_error() == Some(errno as i32))
+        let io = match cause.downcast_ref::<ProgramError>() {
+            // This one speaks for its cause, and so hides it: a device that is gone.
+            Some(ProgramError::TcError(TcError::IoError(error))) => Some(error),
+            _ => cause.downcast_ref::<io::Error>(),
+        };
+        io.is_some_and(|error| error.raw_os_error() == Some(errno as i32))
     })
 }
 

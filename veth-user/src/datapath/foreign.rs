@@ -52,3 +52,16 @@ fn tcx_programs(port: PortDevice<'_>, at: TcAttachType) -> Result<Vec<u32>, Data
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use veth_common::Ifindex;
+
+    use super::*;
+
+    #[test]
+    fn device_that_is_gone_has_no_programs() {
+        let gone = PortDevice { ifindex: Ifindex(1), name: "gone0" };
+        assert!(!has_tcx_egress(gone).expect("nothing is asked of it"));
+    }
+}
