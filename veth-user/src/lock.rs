@@ -29,6 +29,9 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// How long to wait without a word.
 const SILENCE: Duration = Duration::from_secs(1);
 
+/// How long one that keeps a bridge may take to end, when another one is to take over.
+const HANDOVER: Duration = Duration::from_secs(1);
+
 /// How often to try.
 const INTERVAL: Duration = Duration::from_millis(20);
 
@@ -38,6 +41,11 @@ pub enum LockError {
     /// Another process has it.
     #[error("another veth process has been working on fabric {0} for a minute; try again later")]
     Busy(String),
+    /// Another process keeps the bridge.
+    #[error(
+        "another veth process keeps bridge {0} already; stop that one first, or `veth detach {0}`"
+    )]
+    Kept(String),
     /// Somebody asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -71,6 +79,26 @@ impl FabricLock {
         waiting: &mut dyn FnMut(),
     ) -> Result<Self, LockError> {
         Self::acquire_in(Path::new(DIR), fabric, stop, waiting)
+    }
+
+    /// Takes the right to keep the bridge called `fabric`, which one process has for as long as it
+    /// lives. It does not keep others from working on the fabric.
+    ///
+    /// # Errors
+    ///
+    /// When another process has it.
+    pub fn acquire_keeping(fabric: &str) -> Result<Self, LockError> {
+        // Names of fabrics have no dots.
+        let path = Path::new(DIR).join(format!("{fabric}.agent"));
+        let end = Instant::now() + HANDOVER;
+        loop {
+            let tried = Self::try_acquire(path.clone());
+            match tried.map_err(|source| LockError::File { fabric: fabric.to_owned(), source })? {
+                Some(lock) => return Ok(lock),
+                None if Instant::now() > end => return Err(LockError::Kept(fabric.to_owned())),
+                None => thread::sleep(INTERVAL),
+            }
+        }
     }
 
     fn acquire_in(

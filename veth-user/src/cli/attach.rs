@@ -18,7 +18,7 @@ use crate::{
     fabric::{self, FabricError},
     forwarding::{FastPath, eligibility},
     report,
-    sync::{Keeping, SyncError},
+    sync::Keeping,
     topology::FabricName,
     view::{Bypass, Bypasses},
 };
@@ -92,7 +92,7 @@ async fn follow(
     loop {
         match fabric::survey(name, allowed) {
             Ok(view) => fabric::require_adoptable(&view)?,
-            Err(FabricError::Sync(SyncError::Absent(_))) if may_be_absent => {
+            Err(FabricError::NoSuchBridge(_)) if may_be_absent => {
                 // A service has begun when it waits, or nothing that starts after it ever would.
                 notify(&[NotifyState::Ready]);
                 if !is_back(session, name).await? {
@@ -144,7 +144,7 @@ async fn is_back(session: &Session, name: &FabricName) -> Result<bool> {
 /// Detaches, whatever became of the bridge. The wish to stop is why, and must not stop this.
 fn release(name: &FabricName) -> Result<()> {
     match fabric::release(name, &Stop::new()) {
-        Err(FabricError::Sync(SyncError::Absent(_))) => Ok(()),
+        Err(FabricError::NoSuchBridge(_)) => Ok(()),
         result => result.map(drop).map_err(Into::into),
     }
 }

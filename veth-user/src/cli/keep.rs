@@ -79,6 +79,8 @@ pub(super) async fn keep(
                 return Ok(End::DatapathGone);
             }
             Err(SyncError::Replaced(_)) => {
+                // It has the right to keep the bridge.
+                drop(agent);
                 let (anew, first) = Agent::start(name, policy()?, keeping, &session.stop)?;
                 agent = anew;
                 tell(session, name, first, agent.stats(), "took over a new datapath")?;

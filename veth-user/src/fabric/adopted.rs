@@ -5,9 +5,10 @@ use veth_common::{Meta, Ownership};
 use super::{FabricError, detach, has_datapath, observe};
 use crate::{
     Stop, datapath,
+    lock::FabricLock,
     netlink::Netlink,
     plan::BridgeState,
-    sync::{SyncError, look_for_bypassed, observe_bridge},
+    sync::{look_for_bypassed, observe_bridge},
     topology::FabricName,
     view::{BridgeView, Bypasses, LinkKind},
 };
@@ -20,7 +21,7 @@ use crate::{
 pub fn survey(fabric: &FabricName, allowed: Bypasses) -> Result<BridgeView, FabricError> {
     let mut host = Netlink::open()?;
     let Some(mut view) = observe_bridge(&mut host, fabric.as_str())? else {
-        return Err(SyncError::Absent(fabric.to_string()).into());
+        return Err(FabricError::NoSuchBridge(fabric.to_string()));
     };
     if let BridgeState::Ours(_) = observe::bridge_state(fabric, &view.bridge) {
         return Err(FabricError::Managed(fabric.to_string()));
@@ -76,6 +77,8 @@ pub fn release(fabric: &FabricName, stop: &Stop) -> Result<bool, FabricError> {
         survey(fabric, Bypasses::NONE)?;
     }
     detach(fabric, stop)?;
+    // Of one that was killed, the file goes; one that lives notices by itself.
+    let _ = FabricLock::acquire_keeping(fabric.as_str());
     Ok(had_datapath)
 }
 

@@ -35,6 +35,9 @@ pub enum FabricError {
     /// The bridge is of a fabric that veth made.
     #[error("{0} is a fabric that veth made itself; `veth up` and `veth down` are for those")]
     Managed(String),
+    /// There is no bridge of that name.
+    #[error("there is no bridge {0}; `ip link show type bridge` lists them")]
+    NoSuchBridge(String),
     /// Nothing was ever attached to the bridge.
     #[error("nothing is attached to bridge {0}; `veth attach {0}` attaches the fast path")]
     NotAttached(String),

@@ -57,6 +57,8 @@ pub struct Agent {
     effort: Duration,
     /// When the maps were last read for no reason.
     read: Instant,
+    /// The right to keep a bridge of somebody else's.
+    _keeper: Option<FabricLock>,
     /// When leases are to be renewed; `None` where they have no end.
     renewal: Option<Instant>,
 }
@@ -74,6 +76,10 @@ impl Agent {
         keeping: Keeping,
         stop: &Stop,
     ) -> Result<(Self, Reconciled), SyncError> {
+        let keeper = match keeping {
+            Keeping::Managed => None,
+            Keeping::Adopted { .. } => Some(FabricLock::acquire_keeping(fabric.as_str())?),
+        };
         let monitor = Monitor::subscribe()?;
         let _lock = FabricLock::acquire(fabric.as_str(), stop, &mut || {})?;
         let mut reconciler = Reconciler::start(fabric, hook, keeping)?;
@@ -82,7 +88,10 @@ impl Agent {
         let fabric = fabric.clone();
         let renewal = (keeping != Keeping::Managed).then(|| Instant::now() + RENEWAL);
         let (effort, read) = (Duration::ZERO, Instant::now());
-        Ok((Self { fabric, reconciler, monitor, stats, effort, read, renewal }, first))
+        Ok((
+            Self { fabric, reconciler, monitor, stats, effort, read, renewal, _keeper: keeper },
+            first,
+        ))
     }
 
     /// What it has seen and done so far.

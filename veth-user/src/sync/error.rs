@@ -21,7 +21,7 @@ pub enum SyncError {
     #[error("the datapath of fabric {0} was taken down or replaced")]
     Replaced(String),
     /// There is no bridge of that name.
-    #[error("there is no bridge {0}; `veth status` lists the fabrics")]
+    #[error("there is no fabric {0}; `veth status` lists what there is")]
     Absent(String),
     /// A port still runs the XDP program whose link was let go of.
     #[error(

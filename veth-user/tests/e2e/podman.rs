@@ -271,8 +271,13 @@ fn converse(
     bound: u16,
     (address, port): (&str, u16),
 ) -> IpAddr {
-    let listener = server.inside(sandbox, || TcpListener::bind(("0.0.0.0", bound)));
-    let listener = listener.expect("the port is free");
+    let mut listener = None;
+    // The one before may still be closing.
+    wait_until("the port to be free", || {
+        listener = server.inside(sandbox, || TcpListener::bind(("0.0.0.0", bound))).ok();
+        listener.is_some()
+    });
+    let listener = listener.expect("waited for");
     let to = SocketAddr::new(address.parse().expect("is an address"), port);
     let near = client.inside(sandbox, || TcpStream::connect_timeout(&to, PATIENCE));
     let near = near.unwrap_or_else(|error| panic!("{client:?} to {to}: {error}"));

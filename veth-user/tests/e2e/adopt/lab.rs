@@ -62,6 +62,16 @@ pub(super) fn look_of(sandbox: &Sandbox) -> String {
     )
 }
 
+/// Fails the test, with what differs, unless the bridge looks as it did.
+#[track_caller]
+pub(super) fn assert_looks(sandbox: &Sandbox, before: &str, when: &str) {
+    let after = look_of(sandbox);
+    let gone = before.lines().filter(|line| !after.contains(line));
+    let new = after.lines().filter(|line| !before.contains(line));
+    let differing: Vec<&str> = gone.chain(new).collect();
+    assert!(differing.is_empty(), "{when}: {differing:#?}");
+}
+
 /// Stops attaching, and fails the test unless nothing of it is left.
 #[track_caller]
 pub(super) fn leave(lab: Lab) -> Sandbox {

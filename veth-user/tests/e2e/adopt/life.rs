@@ -9,7 +9,7 @@ use super::lab::{add_member, assert_detached, attach, attached, bridge, leave, m
 use crate::{
     lifecycle::PAIR,
     sandbox::{Sandbox, wait_until},
-    sync::lab::{Agent, blue, green, red},
+    sync::lab::{Agent, Lab, blue, green, red},
     traffic::{
         flow::Flow,
         talk::{end, is_reachable},
@@ -47,6 +47,25 @@ fn killed_agent_leaves_the_bridge_in_charge_and_another_one_takes_over() {
     assert_detached(&lab.sandbox);
     assert!(is_reachable(&lab.sandbox, red(), blue()));
     lab.sandbox.veth(&["detach", "lab"]).ok();
+}
+
+#[test]
+#[ignore = "needs root"]
+fn bridge_is_kept_by_one_process_at_a_time() {
+    let lab = attached();
+    lab.expect_fast(red(), blue());
+    for command in [["attach", "lab"], ["agent", "lab"]] {
+        lab.sandbox.veth(&command).fails(1, "keeps bridge lab already");
+    }
+    // To look once more is no keeping.
+    lab.sandbox.veth(&["attach", "lab", "--once"]).ok();
+    lab.expect_fast(red(), blue());
+    let Lab { sandbox, mut agent, maps, .. } = lab;
+    drop(maps);
+    sandbox.veth(&["detach", "lab"]).ok();
+    assert_eq!(agent.exit_code(), Some(0));
+    assert_detached(&sandbox);
+    assert_eq!(sandbox.sh("ls /run/veth 2>/dev/null || true"), "");
 }
 
 #[test]

@@ -108,6 +108,8 @@ fn bridge_without_a_fast_path_is_a_note_for_who_asks() {
     let findings = patient.findings(&["docker0"]);
     assert_eq!(codes(&findings), ["no_fast_path"]);
     let evidence = findings[0]["evidence"].to_string();
-    assert!(evidence.contains("port veth7 could not be served: it has a queueing"), "{evidence}");
+    assert!(evidence.contains("port veth7 could not be served: "), "{evidence}");
+    let remedy = findings[0]["remedy"].as_str().expect("there is one");
+    assert!(remedy.starts_with("veth attach docker0"), "{remedy}");
     assert_eq!(codes(&patient.findings(&[])), [""; 0]);
 }
