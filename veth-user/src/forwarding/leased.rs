@@ -68,7 +68,8 @@ impl Tables {
 }
 
 /// Those entries of `view` that the bridge would forget before the next look, although their stations
-/// send: `sends` says so of a port.
+/// send: `sends` says so of a port. Without those that `tables` have as taken back: the bridge may have
+/// moved them since `view`, and would move them back.
 pub fn overlooked<'a>(
     view: &'a BridgeView,
     tables: &'a Tables,
@@ -80,7 +81,8 @@ pub fn overlooked<'a>(
         let is_served = tables
             .fdb
             .get(&entry.mac)
-            .is_some_and(|ours| ours.flags.contains(FdbFlags::SOURCE) && ours.port == entry.port);
+            .filter(|ours| ours.flags.contains(FdbFlags::SOURCE) && ours.lease != Lease::EXPIRED)
+            .is_some_and(|ours| ours.port == entry.port);
         entry.kind == FdbKind::Learned && is_served && entry.age_ms >= due_ms && sends(entry.port)
     })
 }
@@ -186,5 +188,15 @@ mod tests {
         };
         assert_eq!(due(|_| true), [inside(2)]);
         assert_eq!(due(|port| port == Ifindex(5)), []);
+    }
+
+    #[test]
+    fn station_that_was_seen_elsewhere_is_not_called_back() {
+        let mut view = talking();
+        view.fdb = vec![learned(1, 5, 9_000), learned(2, 6, 9_000)];
+        let mut tables = Tables::leased(&view, UNTIL);
+        tables.fdb.get_mut(&inside(1)).expect("is served").lease = Lease::EXPIRED;
+        let due = overlooked(&view, &tables, Duration::from_secs(10), |_| true);
+        assert_eq!(due.map(|entry| entry.mac).collect::<Vec<_>>(), [inside(2)]);
     }
 }
