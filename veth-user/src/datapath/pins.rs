@@ -39,6 +39,20 @@ pub fn pinned_program(fabric: &str, path: FastPath) -> Result<Option<u32>, Datap
     Program::open(&pin, path).map(|(_, info)| Some(info.id()))
 }
 
+/// Whether the program with the id `program` is pinned for another fabric than `fabric`.
+///
+/// # Errors
+///
+/// When the pins cannot be read (`CAP_BPF`).
+pub fn is_of_another(fabric: &str, program: u32) -> Result<bool, DatapathError> {
+    for other in bpffs::fabrics()?.iter().filter(|other| *other != fabric) {
+        if pinned_program(other, FastPath::Tc)? == Some(program) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The fast path whose program is pinned for `fabric`.
 pub fn pinned_path(fabric: &str) -> Option<FastPath> {
     let dir = dir_of(fabric);

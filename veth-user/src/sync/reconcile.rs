@@ -36,9 +36,9 @@ pub struct Reconciler {
     datapath: Datapath,
     /// What the maps hold: at first what was found in them, which is what an earlier process did.
     written: Tables,
-    /// The ports known to be attached, and the slot of each. Empty at first: the first round
-    /// makes sure of every port.
-    attached: BTreeMap<Ifindex, PortSlot>,
+    /// The ports known to be attached, with the slot and the hook of each. Empty at first: the first
+    /// round makes sure of every port.
+    attached: BTreeMap<Ifindex, (PortSlot, Hook)>,
     /// Until when entries of an adopted bridge may be used.
     lease: Lease,
     refresher: Refresher,
@@ -326,10 +326,16 @@ impl Reconciler {
     ) -> Result<(), SyncError> {
         let mut unsure = Vec::new();
         let path = self.datapath.path();
+        if self.attached.values().any(|(_, hook)| *hook == Hook::Clsact) {
+            // Anybody can remove a qdisc, and our filter with it.
+            let qdiscs = self.host.filter_hooks()?;
+            let is_there = |port, hook| hook != Hook::Clsact || qdiscs.contains_key(&port);
+            self.attached.retain(|port, (_, hook)| is_there(*port, *hook));
+        }
         for port in view.ports.iter().filter(|port| is_hookable(port, path)) {
             let Some(slot) = slot_of(port) else { continue };
             // One that left and came back has another number, and may have lost the program.
-            if self.attached.get(&port.link.ifindex) != Some(&slot) {
+            if self.attached.get(&port.link.ifindex).is_none_or(|(known, _)| *known != slot) {
                 let filter = our_program(&mut self.host, port.link.ifindex)?;
                 let present = Present { filter, xdp: port.link.xdp_program };
                 let hook = self.datapath.hook_of(device(port), present)?;
@@ -355,7 +361,7 @@ impl Reconciler {
                 }
                 Err(error) => return Err(error.into()),
             }
-            self.attached.insert(port.link.ifindex, slot);
+            self.attached.insert(port.link.ifindex, (slot, hook));
         }
         Ok(())
     }
@@ -371,7 +377,13 @@ impl Reconciler {
             detached += usize::from(self.attached.remove(&ifindex).is_some());
             // A device that only left the bridge is still there, and so is its filter.
             if let Some(link) = self.host.link_by_index(ifindex)? {
-                let filter = our_program(&mut self.host, ifindex)?;
+                let mut filter = our_program(&mut self.host, ifindex)?;
+                if let Some(program) = filter
+                    && datapath::is_of_another(self.fabric.as_str(), program)?
+                {
+                    // The bridge that has the port now was quicker.
+                    filter = None;
+                }
                 let device = PortDevice { ifindex, name: &link.name };
                 released.extend(XdpAttachment::of(&self.fabric, &link)?);
                 self.datapath.detach(device, filter)?;

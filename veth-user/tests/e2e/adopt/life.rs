@@ -104,6 +104,36 @@ fn members_that_come_and_go_are_followed() {
 
 #[test]
 #[ignore = "needs root"]
+fn filter_that_somebody_takes_from_a_port_is_put_back() {
+    let lab = attach(bridge(), &["--hook", "clsact"]);
+    lab.expect_fast(red(), blue());
+    lab.sandbox.sh("tc qdisc del dev red clsact");
+    lab.expect_fast(red(), blue());
+    leave(lab);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn port_that_goes_to_another_attached_bridge_and_back_is_served_by_the_one_that_has_it() {
+    let sandbox = bridge();
+    sandbox.sh("ip link add other type bridge && ip link set other up");
+    let mut other = sandbox.start(&["attach", "other", "--hook", "clsact"]);
+    while !other.line().starts_with("other: ready") {}
+    let lab = attach(sandbox, &["--hook", "clsact"]);
+    lab.expect_fast(red(), blue());
+    for pause in ["0", "0.01", "0.02", "0.03", "0.05"] {
+        let move_it = |bridge| format!("ip link set red master {bridge} && sleep {pause}");
+        lab.sandbox.sh(&format!("{} && {}", move_it("other"), move_it("lab")));
+        lab.expect_fast(red(), blue());
+    }
+    other.signal(Signal::SIGTERM);
+    assert_eq!(other.wait().code, 0);
+    lab.expect_fast(red(), blue());
+    leave(lab);
+}
+
+#[test]
+#[ignore = "needs root"]
 fn bridge_that_goes_and_comes_back_is_attached_to_anew() {
     let sandbox = Sandbox::new();
     sandbox.sh("for it in /proc/sys/net/bridge/bridge-nf-call-*; do \
