@@ -18,7 +18,7 @@ use crate::{
     fabric::{self, FabricError},
     forwarding::{FastPath, eligibility},
     report,
-    sync::Keeping,
+    sync::{Keeping, Reconciled},
     topology::FabricName,
     view::{Bypass, Bypasses},
 };
@@ -43,6 +43,14 @@ struct SurveyedPort<'a> {
     fast: bool,
     reason: Option<&'static str>,
     explanation: Option<String>,
+}
+
+/// What `--once` tells.
+#[derive(Serialize)]
+struct Attached<'a> {
+    bridge: &'a str,
+    #[serde(flatten)]
+    done: Reconciled,
 }
 
 #[derive(Serialize)]
@@ -105,6 +113,9 @@ async fn follow(
         if options.once {
             let policy = fabric::hook_policy(FastPath::Tc, hook)?;
             let done = fabric::attach(name, policy, Keeping::Adopted { allowed }, &session.stop)?;
+            if session.json {
+                return print_json(&Attached { bridge: name.as_str(), done });
+            }
             return print(&format!(
                 "{name}: fast path on {} of {} ports; it ends within seconds unless `veth agent \
                  {name}` keeps it\n",
