@@ -252,8 +252,12 @@ impl Examination {
             if target.is_some_and(|target| target != name) || has_bridge(name) {
                 continue;
             }
-            let problems = fabric::status(fabric)?.problems;
-            self.lost.extend(problems.iter().map(|it| diagnosis::is_incomplete(name, it)));
+            let status = fabric::status(fabric)?;
+            let finding = match status.ownership {
+                "adopted" => diagnosis::is_left_over,
+                _ => diagnosis::is_incomplete,
+            };
+            self.lost.extend(status.problems.iter().map(|problem| finding(name, problem)));
         }
         Ok(())
     }

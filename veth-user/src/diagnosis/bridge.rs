@@ -31,6 +31,13 @@ pub fn is_incomplete(fabric: &str, problem: &str) -> Finding {
         .try_this(format!("veth up FILE  # the topology file of {fabric}"))
 }
 
+/// Something of a fast path over somebody else's bridge is still there, and the bridge is not.
+pub fn is_left_over(bridge: &str, problem: &str) -> Finding {
+    Finding::new(Code::FabricIncomplete, format!("bridge {bridge}: {problem}"))
+        .because(format!("veth status {bridge}: {problem}"))
+        .try_this(format!("veth detach {bridge}"))
+}
+
 fn bridge_is_down(facts: &Facts, bridge: &BridgeFacts) -> Finding {
     let BridgeFacts { place, view, .. } = bridge;
     let cause = format!(

@@ -27,7 +27,7 @@ mod made_up;
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-pub use bridge::is_incomplete;
+pub use bridge::{is_incomplete, is_left_over};
 pub use code::{Code, Severity};
 pub use facts::{
     Acceleration, BridgeFacts, Facts, Filters, NamespaceFacts, Owner, Place, Setting, Settings,

@@ -152,10 +152,13 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
         BridgeState::Absent | BridgeState::Foreign(_) if needs_none => {}
         BridgeState::Foreign(what) if !is_adopted => problems.push(what.clone()),
         BridgeState::Ours(_) | BridgeState::Foreign(_) => {}
+        BridgeState::Absent if is_adopted => problems.push(format!(
+            "the bridge is gone; `veth detach {fabric}` removes what is left of the fast path"
+        )),
         BridgeState::Absent => problems.push("the bridge is missing".into()),
     }
     let is_vouched_for = !is_adopted || has_valid_leases(fabric)?;
-    if !is_vouched_for {
+    if !is_vouched_for && view.is_some() {
         problems.push(format!(
             "nobody renews what the fast path may use, so the bridge forwards everything: is \
              `veth agent {fabric}` running?"

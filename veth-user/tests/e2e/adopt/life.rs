@@ -104,6 +104,22 @@ fn members_that_come_and_go_are_followed() {
 
 #[test]
 #[ignore = "needs root"]
+fn what_outlives_both_agent_and_bridge_is_told_of_and_taken_off() {
+    let Lab { sandbox, agent, maps, .. } = attached();
+    agent.signal(Signal::SIGKILL);
+    drop((agent, maps));
+    sandbox.sh("ip link del lab");
+    let status = sandbox.veth(&["status", "lab"]);
+    assert_eq!(status.code, 1, "{}", status.stdout);
+    assert!(status.stdout.contains("veth detach lab"), "{}", status.stdout);
+    let doctor = sandbox.veth(&["doctor", "lab", "--json"]).json();
+    assert_eq!(doctor["findings"][0]["remedy"], "veth detach lab", "{doctor:#}");
+    sandbox.veth(&["detach", "lab"]).ok();
+    assert_detached(&sandbox);
+}
+
+#[test]
+#[ignore = "needs root"]
 fn filter_that_somebody_takes_from_a_port_is_put_back() {
     let lab = attach(bridge(), &["--hook", "clsact"]);
     lab.expect_fast(red(), blue());
@@ -168,6 +184,8 @@ fn fabrics_and_bridges_of_others_are_not_mixed_up() {
     sandbox.veth(&["stats", "nolab"]).fails(1, "nolab");
     sandbox.veth(&["attach", "red"]).fails(1, "no bridge red");
     sandbox.veth(&["attach", "no/bridge"]).fails(2, "no/bridge");
+    let once = sandbox.veth(&["attach", "lab", "--once", "--json"]).ok().json();
+    assert_eq!((&once["bridge"], &once["eligible"]), (&"lab".into(), &3.into()));
     let lab = attach(sandbox, &[]);
     lab.sandbox.veth(&["down", "lab"]).fails(3, "veth detach lab");
     let file = lab.sandbox.file("pair.toml", PAIR);
