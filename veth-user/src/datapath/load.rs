@@ -296,10 +296,7 @@ impl Datapath {
                 ..Meta::default()
             })?;
         }
-        let signed = self.meta.get(&0, 0).map_err(|source| DatapathError::Map {
-            action: "read the identity map".into(),
-            source,
-        })?;
+        let signed = self.signature()?;
         let meta = Meta { ownership, bypasses: bypasses.bits(), ..signed };
         if meta != signed {
             self.sign(meta)?;
@@ -310,6 +307,17 @@ impl Datapath {
             }
         }
         Ok(())
+    }
+
+    /// What was committed last, by whoever did.
+    ///
+    /// # Errors
+    ///
+    /// When the map cannot be read.
+    pub fn signature(&self) -> Result<Meta, DatapathError> {
+        self.meta
+            .get(&0, 0)
+            .map_err(|source| DatapathError::Map { action: "read the identity map".into(), source })
     }
 
     fn sign(&mut self, meta: Meta) -> Result<(), DatapathError> {

@@ -33,6 +33,8 @@ pub struct Reconciler {
     fabric: FabricName,
     hook: HookPolicy,
     keeping: Keeping,
+    /// Whether that stands in the pins. From then on they say it: another process may accept more.
+    is_signed: bool,
     datapath: Datapath,
     /// What the maps hold: at first what was found in them, which is what an earlier process did.
     written: Tables,
@@ -105,6 +107,7 @@ impl Reconciler {
             fabric,
             hook,
             keeping,
+            is_signed: false,
             datapath,
             written,
             attached: BTreeMap::new(),
@@ -144,6 +147,9 @@ impl Reconciler {
         };
         if !is_current {
             return Err(SyncError::Replaced(self.fabric.to_string()));
+        }
+        if self.is_signed {
+            self.keeping = Keeping::of(&self.datapath.signature()?);
         }
         if path == FastPath::Xdp {
             prepare_peers(&mut self.host, &self.fabric, &mut view, self.datapath.prepared())?;
@@ -186,13 +192,14 @@ impl Reconciler {
         restore_peers(self.datapath.prepared(), needs_xdp)?;
         let (ownership, bypasses) = self.keeping.signature();
         self.datapath.commit(ownership, bypasses)?;
+        self.is_signed = true;
         self.written = tables;
         Ok(done)
     }
 
     /// Lets the entries of an adopted bridge be used for a while longer. Says whether somebody has to
-    /// look at the bridge first: the program saw a station elsewhere, rules on the way have changed,
-    /// or nobody vouched for the entries in time.
+    /// look at the bridge first: the program saw a station elsewhere, rules on the way or what is
+    /// accepted have changed, or nobody vouched for the entries in time.
     ///
     /// # Errors
     ///
@@ -203,7 +210,11 @@ impl Reconciler {
         }
         let is_late = !self.lease.is_valid_at(now_ns());
         self.lease = new_lease();
-        if is_late || !self.datapath.is_current()? || Some(RuleState::read()?) != self.rules {
+        if is_late
+            || !self.datapath.is_current()?
+            || Keeping::of(&self.datapath.signature()?) != self.keeping
+            || Some(RuleState::read()?) != self.rules
+        {
             return Ok(Renewal::Contradicted);
         }
         for entry in self.written.fdb.values_mut().filter(|entry| is_served(entry)) {

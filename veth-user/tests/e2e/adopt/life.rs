@@ -104,6 +104,22 @@ fn members_that_come_and_go_are_followed() {
 
 #[test]
 #[ignore = "needs root"]
+fn what_another_process_accepts_is_accepted_by_the_one_that_keeps_the_bridge() {
+    let lab = attached();
+    lab.expect_fast(red(), blue());
+    lab.sandbox.sh("tc qdisc add dev blue root pfifo");
+    lab.expect_verdict(red(), blue(), "destination_ineligible");
+    lab.sandbox.veth(&["attach", "lab", "--once", "--bypass", "qdisc"]).ok();
+    lab.expect_fast(red(), blue());
+    lab.sandbox.sh("ip link set green down");
+    lab.expect_fast(red(), blue());
+    let status = lab.sandbox.veth(&["status", "lab", "--json"]).json();
+    assert_eq!(status["bypasses"], serde_json::json!(["qdisc"]), "{status:#}");
+    leave(lab);
+}
+
+#[test]
+#[ignore = "needs root"]
 fn what_outlives_both_agent_and_bridge_is_told_of_and_taken_off() {
     let Lab { sandbox, agent, maps, .. } = attached();
     agent.signal(Signal::SIGKILL);
