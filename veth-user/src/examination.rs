@@ -20,6 +20,7 @@ use crate::{
     inventory::{Inventory, Namespace, Side},
     netlink::{self, Netlink, NetlinkError},
     netns::{self, Found, NetnsError},
+    plan::Mark,
     sync::{SyncError, look_for_bypassed, observe_bridge, observe_xdp},
     sysctl,
     topology::FabricName,
@@ -182,7 +183,7 @@ impl Examination {
         Ok(Self { facts, segments, kernel, notes, lost: Vec::new(), chosen: None })
     }
 
-    /// Chooses what `target` names: a bridge of the own namespace, or pairs.
+    /// Chooses what `target` names: a bridge of the own namespace, pairs, or the fabric that made them.
     fn choose(&mut self, target: &str, mut inventory: Inventory<'_>) {
         inventory.select(target);
         let mut chosen: BTreeSet<Place> = inventory
@@ -191,6 +192,12 @@ impl Examination {
             .flat_map(|pair| [&pair.port, &pair.peer])
             .filter_map(|side| place_of(&self.facts, side))
             .collect();
+        let is_of_target = |end: &&Place| {
+            let alias = self.facts.link(**end).and_then(|link| link.alias.as_deref());
+            matches!(alias.and_then(Mark::parse), Some(Mark::End { fabric, .. }) if fabric == target)
+        };
+        let ends = self.facts.pairs.iter().flatten().chain(&self.facts.loose);
+        chosen.extend(ends.filter(is_of_target));
         let own = self.facts.namespaces.iter().position(|it| it.namespace.own);
         if let Some(netns) = own {
             let links = self.facts.namespaces[netns].links.values();

@@ -3,6 +3,15 @@
 use super::{Patient, RED_BLUE, codes};
 use crate::sandbox::{Started, wait_until};
 
+/// A pair in one namespace, one end of which has an address.
+const SOLO: &str = r#"
+name = "solo"
+
+[[pair]]
+a = { netns = "alone", ifname = "veth0", addresses = ["10.1.1.1/24"] }
+b = { netns = "alone", ifname = "veth1" }
+"#;
+
 #[test]
 #[ignore = "needs root"]
 fn text_is_for_people_and_says_what_to_type() {
@@ -33,6 +42,18 @@ fn only_what_was_asked_about_is_told() {
     assert_eq!(codes(&findings), ["end_down"]);
     assert_eq!(findings[0]["netns"]["label"], "blue");
     assert_eq!(patient.wrong(&["v1"])[0]["netns"]["own"], true);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn fabric_without_a_bridge_is_asked_about_by_its_name() {
+    let patient = Patient::new(RED_BLUE);
+    let file = patient.sandbox.file("solo.toml", SOLO);
+    patient.sandbox.veth(&["up", &file]).ok();
+    let findings = patient.wrong(&["solo"]);
+    assert_eq!(codes(&findings), ["one_end_addressed"]);
+    patient.sandbox.veth(&["down", "solo"]).ok();
+    patient.doctor(&["solo"]).fails(1, "\"solo\" is no fabric");
 }
 
 #[test]
