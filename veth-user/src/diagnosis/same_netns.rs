@@ -98,13 +98,17 @@ fn not_accepted(facts: &Facts, source: Place, target: Place) -> Vec<Finding> {
     let (source_name, name) = (facts.name(source), facts.name(target));
     let finding = |code, why: &str, setting: &str, value: Setting, wanted: &str| {
         let cause = format!(
-            "a packet from {from} that takes the pair (`ping -I {source_name} {to}`) is lost at \
-             {name}: {why}"
+            "a packet from {from} that takes the pair (`ping -I {device} {to}`) is lost at \
+             {name}: {why}",
+            device = facts.word(source)
         );
         let Setting { own, all } = value;
         let set = format!("sysctl -w {}", wanted.replace("DEVICE", &dotted(facts, target)));
         Finding::at(facts, target, code, cause)
-            .because(format!("net.ipv4.conf.{name}.{setting} = {own}, all.{setting} = {all}"))
+            .because(format!(
+                "net.ipv4.conf.{}.{setting} = {own}, all.{setting} = {all}",
+                dotted(facts, target)
+            ))
             .because(way(from, to, &source_name, &name))
             .try_this(facts.at(target).shell.run(set))
     };

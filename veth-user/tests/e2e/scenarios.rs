@@ -1,6 +1,7 @@
 //! What users of veth pairs meet, one example file after another: what works, what does not, and
 //! that it is for the reason that docs/tutorial.md gives.
 
+mod doctor;
 mod mesh;
 mod namespaces;
 mod one_namespace;
