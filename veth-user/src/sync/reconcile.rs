@@ -134,7 +134,11 @@ impl Reconciler {
             // `up` may have written since.
             self.datapath.tables().forget();
         }
-        // Before the bridge is asked: what is taken back later may be because of what it says.
+        // Before the bridge is asked: a process that is stopped after that vouches for nothing.
+        if !self.lease.is_valid_at(now_ns()) {
+            self.lease = new_lease();
+        }
+        // And so is this: what is taken back later may be because of what the bridge says.
         let pardoned = self.datapath.tables().revoked(served(&self.written))?;
         let view = observe_bridge(&mut self.host, self.fabric.as_str())?;
         let is_current = self.datapath.is_current()?;
@@ -243,9 +247,6 @@ impl Reconciler {
         view: &BridgeView,
         pardoned: &BTreeSet<Mac>,
     ) -> Result<Tables, SyncError> {
-        if !self.lease.is_valid_at(now_ns()) {
-            self.lease = new_lease();
-        }
         let mut tables = Tables::leased(view, self.lease);
         for mac in self.datapath.tables().revoked(served(&self.written))? {
             if let Some(entry) = tables.fdb.get_mut(&mac).filter(|_| !pardoned.contains(&mac)) {
