@@ -53,12 +53,13 @@ pub(super) fn attached() -> Lab {
 }
 
 /// Everything about the bridge and its ports that a user could have set, and all that hangs there.
+/// Whether duplicate address detection is over is nobody's doing.
 pub(super) fn look_of(sandbox: &Sandbox) -> String {
     sandbox.sh(
         "{ ip -d link show lab; ip -d link show master lab; } | sed -E 's/[a-z_]*timer +[0-9.]+//g'; \
          tc qdisc show; bridge -d link; bridge fdb show br lab | sort; \
          for port in red blue green; do tc filter show dev $port ingress; done; \
-         for netns in $(ls /run/netns); do ip -n $netns -d link; ip -n $netns addr; done",
+         for netns in $(ls /run/netns); do ip -n $netns -d link; ip -n $netns addr | sed 's/ tentative//'; done",
     )
 }
 
