@@ -7,7 +7,7 @@
 //! | 4 | [`cli`] | talk to people |
 //! | 3 | [`mod@bench`], [`census`], [`examination`], [`fabric`], [`sync`], [`traffic`] | orchestrate |
 //! | 2 | [`netns`], [`netlink`], [`datapath`], [`privilege`], [`lock`], [`sysctl`], [`machine`], [`containers`] | talk to the kernel |
-//! | 1 | [`topology`], [`view`], [`plan`], [`forwarding`], [`counters`], [`report`], [`results`], [`statistics`], [`inventory`], [`diagnosis`] | decide, without I/O |
+//! | 1 | [`topology`], [`view`], [`plan`], [`forwarding`], [`counters`], [`report`], [`results`], [`statistics`], [`inventory`], [`diagnosis`], [`metrics`] | decide, without I/O |
 
 pub mod bench;
 pub mod census;
@@ -22,6 +22,7 @@ pub mod forwarding;
 pub mod inventory;
 pub mod lock;
 pub mod machine;
+pub mod metrics;
 pub mod netlink;
 pub mod netns;
 pub mod plan;

@@ -35,6 +35,7 @@ const LAYERS: &[(Layer, &[&str])] = &[
             "stop",
             "inventory",
             "diagnosis",
+            "metrics",
         ],
     ),
     (
