@@ -42,8 +42,8 @@ pub use load::{Datapath, ProgramSource};
 pub use log::print_records;
 pub use object::{BENCH_OBJECT, RELEASE, TC_OBJECT, XDP_OBJECT, release_text};
 pub use pins::{
-    has_link, is_of_another, linked_program, pinned_leases, pinned_path, pinned_program,
-    pinned_stations, read_meta, remove_links,
+    has_link, is_of_another, linked_program, pinned_leases, pinned_path, pinned_ports,
+    pinned_program, pinned_stations, read_meta, remove_links,
 };
 pub use prepared::PreparedMap;
 pub use tables::{Changes, Renewal, TableMaps};

@@ -6,10 +6,14 @@ use std::{
 };
 
 use aya::maps::{Array, Map, MapData};
-use veth_common::{Ifindex, Lease, Mac, Meta, names};
+use veth_common::{Ifindex, Lease, Mac, Meta, PortEntry, names};
 
 use super::{
-    DatapathError, attach::program_of_link, bpffs, dir_of, program::Program, tables::read_targets,
+    DatapathError,
+    attach::program_of_link,
+    bpffs, dir_of,
+    program::Program,
+    tables::{read_ports, read_targets},
 };
 use crate::forwarding::FastPath;
 
@@ -79,13 +83,26 @@ pub fn pinned_leases(fabric: &str) -> Result<Vec<Lease>, DatapathError> {
     Ok(read_targets(fdb)?.into_iter().map(|entry| entry.lease).collect())
 }
 
+/// What the pinned port map of `fabric` holds; nothing without pins.
+///
+/// # Errors
+///
+/// When the pin is there and cannot be read (`CAP_BPF`).
+pub fn pinned_ports(fabric: &str) -> Result<BTreeMap<Ifindex, PortEntry>, DatapathError> {
+    pinned_map(fabric, names::MAP_PORTS)?.map_or_else(|| Ok(BTreeMap::new()), read_ports)
+}
+
 fn pinned_fdb(fabric: &str) -> Result<Option<Map>, DatapathError> {
-    let pin = dir_of(fabric).join(names::MAP_FDB);
+    pinned_map(fabric, names::MAP_FDB)
+}
+
+fn pinned_map(fabric: &str, name: &str) -> Result<Option<Map>, DatapathError> {
+    let pin = dir_of(fabric).join(name);
     if !pin.exists() {
         return Ok(None);
     }
-    let fdb = MapData::from_pin(&pin).and_then(Map::from_map_data);
-    fdb.map(Some)
+    let map = MapData::from_pin(&pin).and_then(Map::from_map_data);
+    map.map(Some)
         .map_err(|source| DatapathError::Map { action: format!("open {}", pin.display()), source })
 }
 

@@ -195,6 +195,12 @@ impl TableMaps {
     }
 }
 
+/// The entries of the port map `ports`.
+pub(super) fn read_ports(ports: Map) -> Result<BTreeMap<Ifindex, PortEntry>, DatapathError> {
+    let mut table = Table::<Ifindex, PortEntry>::open(names::MAP_PORTS, ports)?;
+    Ok(table.present()?.iter().map(|(port, entry)| (*port, *entry)).collect())
+}
+
 /// The entries of the FDB map `fdb` that are targets.
 pub(super) fn read_targets(fdb: Map) -> Result<Vec<FdbEntry>, DatapathError> {
     let mut table = Table::<MacKey, FdbEntry>::open(names::MAP_FDB, fdb)?;

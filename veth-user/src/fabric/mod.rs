@@ -20,7 +20,7 @@ pub use adopted::{is_there, release, require_adoptable, signed, survey};
 pub use error::FabricError;
 pub use pair_status::{EndStatus, PairStatus};
 pub use status::{
-    CountedPort, FabricStatus, MemberStatus, PortStatus, counted_ports, list, status,
+    CountedPort, FabricStatus, MemberStatus, PortStatus, counted_ports, list, list_counted, status,
 };
 
 use crate::{

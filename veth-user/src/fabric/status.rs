@@ -96,14 +96,27 @@ pub fn list() -> Result<Vec<FabricName>, FabricError> {
     names.extend(observe::fabrics_of_namespaces()?);
     let mut names: BTreeSet<FabricName> =
         names.iter().filter_map(|name| name.parse().ok()).collect();
+    names.extend(list_counted()?);
+    Ok(names.into_iter().collect())
+}
+
+/// The names of the fabrics that have a datapath: all that is counted. Namespaces are not looked
+/// into, so this costs little.
+///
+/// # Errors
+///
+/// When the kernel cannot be asked.
+pub fn list_counted() -> Result<Vec<FabricName>, FabricError> {
+    let mut names = Vec::new();
     for name in datapath::fabrics().map_err(datapath::DatapathError::from)? {
         if let Ok(name) = name.parse()
             && has_datapath(&name)?
         {
-            names.insert(name);
+            names.push(name);
         }
     }
-    Ok(names.into_iter().collect())
+    names.sort();
+    Ok(names)
 }
 
 /// Looks at everything of `fabric`.
