@@ -1,8 +1,11 @@
 //! The agent: reconciles whenever something changed.
 
-use std::time::Duration;
+use std::{ops::AddAssign, time::Duration};
 
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 
 use super::{HookPolicy, Keeping, Reconciled, Reconciler, SyncError};
 use crate::{
@@ -47,12 +50,22 @@ pub struct AgentStats {
     pub failures: u64,
 }
 
+impl AddAssign for AgentStats {
+    fn add_assign(&mut self, other: Self) {
+        let Self { events, overruns, rounds, failures } = other;
+        self.events += events;
+        self.overruns += overruns;
+        self.rounds += rounds;
+        self.failures += failures;
+    }
+}
+
 /// Keeps one fabric true.
 pub struct Agent {
     fabric: FabricName,
     reconciler: Reconciler,
     monitor: Monitor,
-    stats: AgentStats,
+    stats: watch::Sender<AgentStats>,
     /// How long the last round took.
     effort: Duration,
     /// When the maps were last read for no reason.
@@ -84,7 +97,7 @@ impl Agent {
         let _lock = FabricLock::acquire(fabric.as_str(), stop, &mut || {})?;
         let mut reconciler = Reconciler::start(fabric, hook, keeping)?;
         let first = reconciler.reconcile(stop)?;
-        let stats = AgentStats::default();
+        let stats = watch::Sender::new(AgentStats::default());
         let fabric = fabric.clone();
         let renewal = (keeping != Keeping::Managed).then(|| Instant::now() + RENEWAL);
         let (effort, read) = (Duration::ZERO, Instant::now());
@@ -95,8 +108,13 @@ impl Agent {
     }
 
     /// What it has seen and done so far.
-    pub const fn stats(&self) -> AgentStats {
-        self.stats
+    pub fn stats(&self) -> AgentStats {
+        *self.stats.borrow()
+    }
+
+    /// The same for whoever looks while the agent is at work. The last figures stay when it ends.
+    pub fn watch(&self) -> watch::Receiver<AgentStats> {
+        self.stats.subscribe()
     }
 
     /// Waits until something changes, and follows it.
@@ -118,7 +136,7 @@ impl Agent {
         let mut pause = RETRY;
         let mut told = None;
         loop {
-            self.stats.rounds += 1;
+            self.stats.send_modify(|stats| stats.rounds += 1);
             let started = Instant::now();
             let round = self.round(stop);
             self.effort = started.elapsed();
@@ -127,7 +145,7 @@ impl Agent {
                 Err(error @ (SyncError::Absent(_) | SyncError::Replaced(_))) => return Err(error),
                 Err(error) if error.is_interrupted() => return Err(error),
                 Err(error) => {
-                    self.stats.failures += 1;
+                    self.stats.send_modify(|stats| stats.failures += 1);
                     let text = error.to_string();
                     if told.as_ref() != Some(&text) {
                         failed(&error);
@@ -174,9 +192,11 @@ impl Agent {
             if events.is_empty() {
                 continue;
             }
-            self.stats.events += events.len() as u64;
             let overruns = events.iter().filter(|event| **event == Event::Overrun).count();
-            self.stats.overruns += overruns as u64;
+            self.stats.send_modify(|stats| {
+                stats.events += events.len() as u64;
+                stats.overruns += overruns as u64;
+            });
             events.clear();
             is_quiet = false;
             // Under a storm of events at most half of a CPU goes into looking.
