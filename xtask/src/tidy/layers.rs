@@ -42,7 +42,10 @@ const LAYERS: &[(Layer, &[&str])] = &[
         Layer::Kernel,
         &["netns", "netlink", "datapath", "privilege", "lock", "sysctl", "machine", "containers"],
     ),
-    (Layer::Orchestration, &["fabric", "sync", "traffic", "bench", "census", "examination"]),
+    (
+        Layer::Orchestration,
+        &["fabric", "sync", "traffic", "bench", "census", "examination", "exposition"],
+    ),
     (Layer::FrontEnd, &["cli"]),
 ];
 
