@@ -1,6 +1,10 @@
 //! The arguments, and the help that teaches them.
 
-use std::{fmt, net::IpAddr, path::PathBuf};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -145,6 +149,15 @@ Nothing being attached is no error.")]
 Runs until it is told to stop or the fabric is gone; forwarding goes on without it. Under systemd
 (Type=notify) it reports when it is ready.")]
     Agent(AgentOptions),
+    /// Tell Prometheus what is counted: frames by verdict, drops, leases, agents.
+    #[command(after_help = "Examples:
+  veth metrics                              all fabrics, on 127.0.0.1:9478
+  veth metrics lab --listen 127.0.0.1:9500  one of them
+  curl http://127.0.0.1:9478/metrics        what there is
+
+docs/metrics.md lists the metrics; beside it are a Grafana dashboard and alert rules. `veth agent`
+and `veth attach` tell the same of their fabric, and of themselves, with --metrics.")]
+    Metrics(MetricsOptions),
     /// Compare paths between namespaces: the same workloads over each, side by side.
     #[command(
         args_conflicts_with_subcommands = true,
@@ -274,6 +287,9 @@ pub struct AttachOptions {
     /// Where to attach the program; by default the best that the kernel has.
     #[arg(long, value_name = "HOOK")]
     pub hook: Option<HookName>,
+    /// Serve metrics for Prometheus there, as 127.0.0.1:9478.
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["dry_run", "once"])]
+    pub metrics: Option<SocketAddr>,
     /// Wait for the bridge when there is none yet.
     #[arg(long)]
     pub wait: bool,
@@ -303,6 +319,19 @@ pub struct AgentOptions {
     /// Where to attach the program; by default the best that the kernel has.
     #[arg(long, value_name = "HOOK")]
     pub hook: Option<HookName>,
+    /// Serve metrics for Prometheus there, as 127.0.0.1:9478.
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<SocketAddr>,
+}
+
+/// Options of `metrics`.
+#[derive(Debug, Args)]
+pub struct MetricsOptions {
+    /// Name of a fabric; all that have a datapath without.
+    pub name: Option<String>,
+    /// Where to listen.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9478")]
+    pub listen: SocketAddr,
 }
 
 /// A hook as an argument.

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::{
     arguments::{AttachOptions, DetachOptions},
     keep::{End, keep, notify},
+    metrics,
     session::{Session, complain, print, print_json, say},
 };
 use crate::{
@@ -96,6 +97,10 @@ async fn follow(
     allowed: Bypasses,
 ) -> Result<()> {
     let hook = options.hook.map(Into::into);
+    let feed = match options.metrics {
+        Some(address) => Some(metrics::start(address, name).await?),
+        None => None,
+    };
     let mut may_be_absent = options.wait;
     loop {
         match fabric::survey(name, allowed) {
@@ -122,7 +127,7 @@ async fn follow(
                 done.eligible, done.ports
             ));
         }
-        match keep(session, name, hook, Keeping::Adopted { allowed }).await? {
+        match keep(session, name, hook, Keeping::Adopted { allowed }, feed.as_ref()).await? {
             End::Stopped => break,
             End::BridgeGone => {
                 say(&format!("bridge {name} is gone; waiting for it to come back"));

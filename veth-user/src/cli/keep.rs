@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::session::{Session, complain, print, print_json};
 use crate::{
     datapath::{self, Hook},
+    exposition::Feed,
     fabric,
     forwarding::FastPath,
     sync::{Agent, AgentStats, Keeping, Reconciled, SyncError},
@@ -37,12 +38,27 @@ pub(super) enum End {
     DatapathGone,
 }
 
-/// Keeps `name` until there is nothing left to keep.
+/// Keeps `name` until there is nothing left to keep, and lets `feed` know how that goes.
 pub(super) async fn keep(
     session: &Session,
     name: &FabricName,
     hook: Option<Hook>,
     keeping: Keeping,
+    feed: Option<&Feed>,
+) -> Result<End> {
+    let end = follow(session, name, hook, keeping, feed).await;
+    if let Some(feed) = feed {
+        feed.leave();
+    }
+    end
+}
+
+async fn follow(
+    session: &Session,
+    name: &FabricName,
+    hook: Option<Hook>,
+    keeping: Keeping,
+    feed: Option<&Feed>,
 ) -> Result<End> {
     let policy = || {
         // What a fabric has can be switched while the agent runs.
@@ -54,6 +70,12 @@ pub(super) async fn keep(
         Err(error) if error.is_interrupted() => return Ok(End::Stopped),
         started => started?,
     };
+    let show = |agent: &Agent| {
+        if let Some(feed) = feed {
+            feed.follow(agent.watch());
+        }
+    };
+    show(&agent);
     tell(session, name, first, agent.stats(), "ready")?;
     #[cfg(feature = "ebpf-log")]
     if let Some(path) = datapath::pinned_path(name.as_str())
@@ -83,6 +105,7 @@ pub(super) async fn keep(
                 drop(agent);
                 let (anew, first) = Agent::start(name, policy()?, keeping, &session.stop)?;
                 agent = anew;
+                show(&agent);
                 tell(session, name, first, agent.stats(), "took over a new datapath")?;
             }
             Err(error) => return Err(error.into()),
@@ -90,7 +113,8 @@ pub(super) async fn keep(
     }
 }
 
-async fn stopped(session: &Session) {
+/// Waits until somebody asks to stop.
+pub(super) async fn stopped(session: &Session) {
     while !session.stop.is_requested() {
         tokio::time::sleep(LOOK).await;
     }

@@ -11,6 +11,7 @@ mod down;
 mod generate;
 mod keep;
 mod ls;
+mod metrics;
 mod run;
 mod session;
 mod stats;
@@ -54,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(options) => doctor::run(&session, options),
         Command::Run(options) => run::run(&session, options),
         Command::Agent(options) => agent::run(&session, options),
+        Command::Metrics(options) => metrics::run(&session, options),
         Command::Attach(options) => attach::attach(&session, options),
         Command::Detach(options) => attach::detach(&session, options),
         Command::Bench(options) => bench::run(&session, options),

@@ -23,6 +23,9 @@ pub(super) fn text(bridge: &FabricName, options: &AttachOptions) -> Result<Strin
     if let Some(hook) = options.hook {
         let _ = write!(arguments, " --hook {hook}");
     }
+    // Only the process that stays serves metrics.
+    let metrics = options.metrics.map(|address| format!(" --metrics {address}"));
+    let metrics = metrics.unwrap_or_default();
     // Names of bridges have neither spaces nor what systemd would take for its own, but for this.
     let bridge = bridge.as_str().replace('%', "%%").replace('$', "$$");
     Ok(format!(
@@ -34,7 +37,7 @@ After=network.target docker.service podman.service libvirtd.service
 
 [Service]
 Type=notify
-ExecStart={program} attach {bridge} --wait{arguments}
+ExecStart={program} attach {bridge} --wait{arguments}{metrics}
 # Looks at everything once more, now.
 ExecReload={program} attach {bridge} --once{arguments}
 # Stopping detaches; this is for when the process was killed.
