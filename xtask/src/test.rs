@@ -28,6 +28,7 @@ const TEST_PACKAGES: &[(&str, &str, &str)] = &[
     ("iptables", "iptables", "what netavark publishes ports with"),
     ("busybox-static", "busybox", "a shell for containers that have nothing else"),
     ("tcpdump", "tcpdump", "VLAN tags of frames that arrived, which the kernel keeps beside them"),
+    ("prometheus", "promtool", "metrics as Prometheus reads them, and a check of the alert rules"),
 ];
 
 #[derive(Debug, clap::Args)]

@@ -12,6 +12,7 @@ mod doctor;
 mod kill;
 mod lifecycle;
 mod ls;
+mod metrics;
 mod pairs;
 mod podman;
 mod run;

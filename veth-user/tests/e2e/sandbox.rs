@@ -236,6 +236,11 @@ impl Started {
         let _ = kill(Pid::from_raw(pid), signal);
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.as_ref().expect("it was not waited for").id()
+    }
+
     /// Whether it has begun to listen for a signal.
     pub(crate) fn catches(&self, signal: Signal) -> bool {
         let child = self.0.as_ref().expect("it was not waited for");
