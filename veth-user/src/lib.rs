@@ -7,7 +7,7 @@
 //! | 4 | [`cli`] | talk to people |
 //! | 3 | [`mod@bench`], [`census`], [`examination`], [`exposition`], [`fabric`], [`sync`], [`traffic`] | orchestrate |
 //! | 2 | [`netns`], [`netlink`], [`datapath`], [`privilege`], [`lock`], [`sysctl`], [`machine`], [`containers`] | talk to the kernel |
-//! | 1 | [`topology`], [`view`], [`plan`], [`forwarding`], [`counters`], [`report`], [`results`], [`statistics`], [`inventory`], [`diagnosis`], [`metrics`] | decide, without I/O |
+//! | 1 | [`topology`], [`view`], [`plan`], [`forwarding`], [`counters`], [`report`], [`results`], [`statistics`], [`inventory`], [`diagnosis`], [`explanation`], [`metrics`] | decide, without I/O |
 
 pub mod bench;
 pub mod census;
@@ -17,6 +17,7 @@ pub mod counters;
 pub mod datapath;
 pub mod diagnosis;
 pub mod examination;
+pub mod explanation;
 pub mod exposition;
 pub mod fabric;
 pub mod forwarding;

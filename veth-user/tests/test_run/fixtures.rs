@@ -4,6 +4,7 @@ use nix::errno::Errno;
 use veth_common::{
     Counter, FdbEntry, FdbFlags, Ifindex, Lease, Mac, PortEntry, PortFlags, PortSlot, Verdict,
 };
+use veth_ebpf::packet::Bytes;
 use veth_user::forwarding::Tables;
 
 use crate::{
@@ -54,6 +55,14 @@ impl Fixture {
             segments: u64::from(self.gso.segments.max(1)),
         };
         Moved::from([((slot, self.verdict), counter)])
+    }
+
+    /// The frame as the decision sees it, and the tables that it meets.
+    pub(crate) fn parts(&self) -> (Bytes<'_>, Tables) {
+        let mut tables = two_stations(RED, BLUE);
+        (self.change)(&mut tables);
+        let gso_size_bytes = u32::from(self.gso.size_bytes);
+        (Bytes { gso_size_bytes, ..Bytes::linear(&self.frame) }, tables)
     }
 
     /// Runs the program of that kind on the frame, and looks at everything that it did.

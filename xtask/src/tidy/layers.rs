@@ -36,6 +36,7 @@ const LAYERS: &[(Layer, &[&str])] = &[
             "inventory",
             "diagnosis",
             "metrics",
+            "explanation",
         ],
     ),
     (
