@@ -351,7 +351,7 @@ fn maps_of(path: FastPath) -> impl Iterator<Item = &'static str> {
     names::MAPS.iter().chain(more).copied()
 }
 
-const fn object_of(path: FastPath) -> &'static [u8] {
+pub(super) const fn object_of(path: FastPath) -> &'static [u8] {
     match path {
         FastPath::Tc => TC_OBJECT,
         FastPath::Xdp => XDP_OBJECT,
@@ -360,6 +360,6 @@ const fn object_of(path: FastPath) -> &'static [u8] {
 
 /// Before 5.11 the kernel counts maps as locked memory of the process. Where that is not allowed
 /// the map creation itself will say so.
-fn lift_memory_limit() {
+pub(super) fn lift_memory_limit() {
     let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
 }
