@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use veth_common::Mac;
 
 use super::bench::BenchOptions;
 use crate::{datapath::Hook, topology::DatapathKind, view::Bypass};
@@ -110,6 +111,17 @@ Each finding has a code, which docs/doctor.md explains, what was read, and a com
 Nothing is changed, and no packet is sent. Exit status 1 when something is wrong; notes do not
 count.")]
     Doctor(DoctorOptions),
+    /// Say what becomes of a frame, and step by step why, without sending it.
+    #[command(after_help = "Examples:
+  veth explain lab --from red --to 10.77.0.2         what red would send there
+  veth explain lab --from red --to-mac 02:00:00:00:00:02
+  veth explain lab --from red --hex 'ffffffffffff 020000000001 0806 0001...'
+  veth explain docker0 --from veth3f2a --pcap slow.pcapng --count 3
+  veth explain lab --from red --to 10.77.0.2 --json | jq -r '.frames[].verdict'
+
+The fabric's own program runs on the frame, over copies of what its maps hold, so that nothing is
+counted and nothing is changed. Exit status 0 whatever the verdict is.")]
+    Explain(ExplainOptions),
     /// Bring a fabric up, send traffic through it, show what happens, and take it down.
     #[command(after_help = "Examples:
   veth run examples/pair.toml               until Ctrl-C
@@ -254,6 +266,33 @@ pub struct DoctorOptions {
     /// To this address.
     #[arg(long, value_name = "ADDRESS", requires = "from")]
     pub to: Option<IpAddr>,
+}
+
+/// Options of `explain`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("frame").required(true))]
+pub struct ExplainOptions {
+    /// Name of a fabric or of a bridge that veth is attached to; may be left out when there is only one.
+    pub name: Option<String>,
+    /// Where the frame comes from: a port, or the namespace behind it.
+    #[arg(long, value_name = "PORT|NETNS")]
+    pub from: String,
+    /// A datagram to this MAC address.
+    #[arg(long, value_name = "MAC", group = "frame", value_parser = super::explain::mac)]
+    pub to_mac: Option<Mac>,
+    /// What the namespace would send now to reach this IP address.
+    #[arg(long, value_name = "ADDRESS", group = "frame")]
+    pub to: Option<IpAddr>,
+    /// This frame, from its destination address on; spaces and colons do not count.
+    #[arg(long, value_name = "FRAME", group = "frame", value_parser = super::explain::hex)]
+    pub hex: Option<super::explain::Frame>,
+    /// The first frames of a capture (pcap or pcapng).
+    #[arg(long, value_name = "FILE", group = "frame")]
+    pub pcap: Option<PathBuf>,
+    /// How many of them.
+    #[arg(long, value_name = "N", requires = "pcap", default_value = "10",
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub count: u32,
 }
 
 /// Options of `run`.

@@ -8,6 +8,7 @@ mod attach;
 mod bench;
 mod doctor;
 mod down;
+mod explain;
 mod generate;
 mod keep;
 mod ls;
@@ -53,6 +54,7 @@ pub fn main() -> ExitCode {
         Command::Stats(options) => stats::run(&session, options),
         Command::Ls(options) => ls::run(&session, options),
         Command::Doctor(options) => doctor::run(&session, options),
+        Command::Explain(options) => explain::run(&session, options),
         Command::Run(options) => run::run(&session, options),
         Command::Agent(options) => agent::run(&session, options),
         Command::Metrics(options) => metrics::run(&session, options),

@@ -7,6 +7,7 @@
 mod adopted;
 mod apply;
 mod error;
+mod explain;
 mod observe;
 mod pair_status;
 mod pairs;
@@ -18,6 +19,7 @@ use veth_common::{Ifindex, Ownership};
 
 pub use adopted::{is_there, release, require_adoptable, signed, survey};
 pub use error::FabricError;
+pub use explain::{Explained, Explainer, Obstacle, Outgoing, Source};
 pub use pair_status::{EndStatus, PairStatus};
 pub use status::{
     CountedPort, FabricStatus, MemberStatus, PortStatus, counted_ports, list, list_counted, status,
