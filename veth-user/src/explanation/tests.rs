@@ -93,7 +93,11 @@ fn last_step_names_what_stands_in_the_way() {
         |it| it.stations.retain(|mac, _| *mac != BLUE),
         "02:00:00:00:00:22 is in no table",
     );
-    ends_with(60, |it| it.port = None, "red is no port");
+    let unknown = |it: &mut Entries| {
+        it.port = None;
+        it.stations.clear();
+    };
+    ends_with(60, unknown, "red is no port");
     ends_with(60, |it| station(it, BLUE).flags = FdbFlags::LOCAL, "is this host");
     ends_with(60, |it| it.lacks_device = true, "the devmap has no device in slot 1");
 }

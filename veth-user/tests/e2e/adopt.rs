@@ -2,7 +2,7 @@
 //! it is changed.
 
 pub(crate) mod adopted;
-mod lab;
+pub(crate) mod lab;
 mod life;
 mod refusal;
 mod station;

@@ -9,6 +9,7 @@ mod bench;
 mod bypass;
 mod chaos;
 mod doctor;
+mod explain;
 mod kill;
 mod lifecycle;
 mod ls;

@@ -203,6 +203,33 @@ mod tests {
         assert_eq!(read("one", &file, 1), Ok(vec![vec![1; 60]]));
     }
 
+    /// A pcapng file with an interface of Ethernet and one of something else, and a frame of each.
+    fn pcapng() -> Vec<u8> {
+        let block = |kind: u32, body: &[u8]| {
+            let length = u32::try_from(body.len() + 12).expect("is small");
+            let [kind, length] = [kind, length].map(u32::to_le_bytes);
+            [&kind[..], &length, body, &length].concat()
+        };
+        let words =
+            |words: &[u32]| words.iter().flat_map(|it| it.to_le_bytes()).collect::<Vec<u8>>();
+        let packet = |interface| [words(&[interface, 0, 0, 16, 16]), vec![7; 16]].concat();
+        [
+            block(0x0a0d_0d0a, &words(&[0x1a2b_3c4d, 1, u32::MAX, u32::MAX])),
+            block(1, &words(&[1, 0])),
+            block(1, &words(&[105, 0])),
+            block(6, &packet(0)),
+            block(6, &packet(1)),
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn captures_of_the_newer_kind_are_read_by_interface() {
+        assert_eq!(read("ng", &pcapng(), 1), Ok(vec![vec![7; 16]]));
+        let error = read("ng-wifi", &pcapng(), 2).expect_err("is of another kind");
+        assert!(error.contains("not Ethernet"), "{error}");
+    }
+
     #[test]
     fn what_is_no_use_says_why() {
         for (name, file, why) in [

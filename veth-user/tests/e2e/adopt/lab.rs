@@ -48,7 +48,7 @@ pub(super) fn attach(sandbox: Sandbox, options: &[&str]) -> Lab {
 }
 
 /// A bridge that veth is attached to.
-pub(super) fn attached() -> Lab {
+pub(crate) fn attached() -> Lab {
     attach(bridge(), &[])
 }
 
@@ -75,7 +75,7 @@ pub(super) fn assert_looks(sandbox: &Sandbox, before: &str, when: &str) {
 
 /// Stops attaching, and fails the test unless nothing of it is left.
 #[track_caller]
-pub(super) fn leave(lab: Lab) -> Sandbox {
+pub(crate) fn leave(lab: Lab) -> Sandbox {
     let Lab { sandbox, agent, maps, .. } = lab;
     drop(maps);
     agent.stop();
