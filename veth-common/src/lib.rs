@@ -11,6 +11,7 @@
 extern crate std;
 
 mod bench;
+mod capture;
 mod counters;
 mod fdb;
 mod mac;
@@ -24,6 +25,10 @@ mod verdict;
 
 pub use bench::{
     Generate, IPV4_SOURCE_PORT_AT, IPV6_SOURCE_PORT_AT, SINK_PORT, Sunk, TEMPLATE_BYTES,
+};
+pub use capture::{
+    CAPTURE_RING_BYTES, CAPTURE_SNAPLEN_LINEAR, CAPTURE_SNAPLEN_MAX, CaptureHead, CaptureRule,
+    CaptureTally,
 };
 pub use counters::{Counter, PortCounters};
 pub use fdb::{FdbEntry, FdbFlags, Lease};

@@ -33,8 +33,19 @@ pub const MAP_TARGETS: &str = "VETH_TARGETS";
 /// ([`Prepared`](crate::Prepared)), by ifindex of the port, `BPF_MAP_TYPE_HASH`.
 pub const MAP_PREPARED: &str = "VETH_PREPARED";
 
+/// Captured frames ([`CaptureHead`](crate::CaptureHead) and bytes), `BPF_MAP_TYPE_RINGBUF`.
+pub const MAP_FRAMES: &str = "VETH_FRAMES";
+/// What became of frames that were to be captured ([`CaptureTally`](crate::CaptureTally)),
+/// `BPF_MAP_TYPE_PERCPU_ARRAY` with one value.
+pub const MAP_TALLY: &str = "VETH_TALLY";
+/// The variables of the object. There is one, [`CaptureRule`](crate::CaptureRule).
+pub const VARIABLES: &str = ".bss";
+/// What the variables are pinned as, `BPF_MAP_TYPE_ARRAY` with one value.
+pub const MAP_CAPTURE: &str = "VETH_CAPTURE";
+
 /// The maps of every object.
-pub const MAPS: [&str; 5] = [MAP_PORTS, MAP_FDB, MAP_NEAR, MAP_COUNTERS, MAP_META];
+pub const MAPS: [&str; 7] =
+    [MAP_PORTS, MAP_FDB, MAP_NEAR, MAP_COUNTERS, MAP_META, MAP_FRAMES, MAP_TALLY];
 /// The maps that only the XDP object has.
 pub const XDP_MAPS: [&str; 2] = [MAP_TARGETS, MAP_PREPARED];
 /// The XDP program that makes frames for the benchmark.

@@ -2,7 +2,10 @@
 //!
 //! All the `unsafe` of this crate is here.
 
-use crate::{FdbEntry, Generate, Ifindex, MacKey, Meta, PortCounters, PortEntry, Prepared, Sunk};
+use crate::{
+    CaptureRule, CaptureTally, FdbEntry, Generate, Ifindex, MacKey, Meta, PortCounters, PortEntry,
+    Prepared, Sunk,
+};
 
 macro_rules! pod {
     ($($type:ty),+ $(,)?) => {$(
@@ -13,4 +16,16 @@ macro_rules! pod {
     )+};
 }
 
-pod!(FdbEntry, Generate, Ifindex, MacKey, Meta, PortCounters, PortEntry, Prepared, Sunk);
+pod!(
+    CaptureRule,
+    CaptureTally,
+    FdbEntry,
+    Generate,
+    Ifindex,
+    MacKey,
+    Meta,
+    PortCounters,
+    PortEntry,
+    Prepared,
+    Sunk
+);

@@ -16,6 +16,7 @@
 extern crate std;
 
 pub mod bench;
+pub mod capture;
 pub mod forward;
 pub mod header;
 pub mod maps;

@@ -1,9 +1,13 @@
 //! `__sk_buff` as a [`Packet`], and the few things a tc program does to one.
 
 use aya_ebpf::{bindings::__sk_buff, helpers, programs::TcContext};
-use veth_common::Ifindex;
+use veth_common::{CaptureHead, Ifindex};
 
-use crate::packet::{Packet, Plain};
+use crate::{
+    capture::{self, Place, Seen},
+    forward::Decision,
+    packet::{Packet, Plain},
+};
 
 /// `PACKET_HOST` of `linux/if_packet.h`.
 const PACKET_HOST: u32 = 0;
@@ -46,6 +50,12 @@ impl Skb {
         u64::from(self.fields().gso_segs.max(1))
     }
 
+    /// Captures the frame, if the rule is about it.
+    #[inline(always)]
+    pub fn capture(&self, decision: &Decision) {
+        capture_skb(self.context, capture::pack(decision), decision.target.port.0);
+    }
+
     /// Hands the frame to `target`, to leave through it; returns the action for the kernel.
     #[inline(always)]
     pub fn redirect_to(&self, target: Ifindex) -> i32 {
@@ -71,6 +81,42 @@ impl Skb {
         #[expect(clippy::cast_possible_truncation, reason = "a TC_ACT_* value")]
         let action = action as i32;
         action
+    }
+}
+
+/// Captures the frame of `context`. A function of its own, so that the fast path has its registers
+/// to itself.
+#[inline(never)]
+fn capture_skb(context: *mut __sk_buff, packed: u32, target: u32) {
+    // SAFETY: the caller is a method of `Skb`, whose pointer is the context of this run.
+    let fields = unsafe { &*context };
+    let head = CaptureHead {
+        ingress: Ifindex(fields.ifindex),
+        len_bytes: fields.len,
+        gso_size_bytes: fields.gso_size,
+        gso_segments: fields.gso_segs,
+        ..capture::head_of(packed, Ifindex(target))
+    };
+    let head = if fields.vlan_present == 0 {
+        head
+    } else {
+        #[expect(clippy::cast_possible_truncation, reason = "both are 16 bits wide on the wire")]
+        let (tci, tpid) = (fields.vlan_tci as u16, fields.vlan_proto as u16);
+        CaptureHead { vlan_tci: tci, vlan_tpid: u16::from_be(tpid), ..head }
+    };
+    capture::offer(&SkbBytes(context), Seen { head, snaplen_bytes: u32::MAX });
+}
+
+/// The bytes of a frame, wherever they lie.
+struct SkbBytes(*mut __sk_buff);
+
+impl capture::Source for SkbBytes {
+    #[inline(always)]
+    fn copy<const BYTES: usize>(&self, place: Place<'_, BYTES>) -> bool {
+        let (to, bytes) = place.part();
+        // SAFETY: the context is that of this run; `to` has room for `bytes` bytes, which is what
+        // `Place` is made for and the verifier asks for.
+        unsafe { helpers::bpf_skb_load_bytes(self.0.cast(), 0, to.cast(), bytes) == 0 }
     }
 }
 

@@ -1,9 +1,13 @@
 //! `xdp_md` as a [`Packet`], and what an XDP program does to one.
 
 use aya_ebpf::{bindings::xdp_md, helpers, programs::XdpContext};
-use veth_common::Ifindex;
+use veth_common::{CAPTURE_SNAPLEN_LINEAR, CaptureHead, Ifindex};
 
-use crate::packet::{Packet, Plain};
+use crate::{
+    capture::{self, Place, Seen},
+    forward::Decision,
+    packet::{Packet, Plain},
+};
 
 /// The frame that an XDP program was called for.
 #[derive(Clone, Copy)]
@@ -47,6 +51,74 @@ impl Frame {
     #[inline(always)]
     pub fn ingress(&self) -> Ifindex {
         self.ingress
+    }
+
+    /// Captures the frame, if the rule is about it, from a program for frames of any size.
+    ///
+    /// Minimum kernel version: 5.18 (`bpf_xdp_load_bytes`).
+    #[inline(always)]
+    pub fn capture(&self, ctx: &XdpContext, decision: &Decision) {
+        let target = decision.target.port.0;
+        capture_frame(ctx.ctx, capture::pack(decision), target, self.len_bytes);
+    }
+
+    /// The same from a program for frames that lie in one page: the first 128 bytes.
+    #[inline(always)]
+    pub fn capture_linear(&self, ctx: &XdpContext, decision: &Decision) {
+        capture_linear_frame(ctx.ctx, capture::pack(decision), decision.target.port.0);
+    }
+}
+
+/// Captures the frame of `context`. A function of its own, so that the fast path has its registers
+/// to itself.
+#[inline(never)]
+fn capture_frame(context: *mut xdp_md, packed: u32, target: u32, len_bytes: u32) {
+    let ingress = Frame::ingress_of(context);
+    let head = capture::head_of(packed, Ifindex(target));
+    let head = CaptureHead { ingress, len_bytes, ..head };
+    capture::offer(&AnyBytes(context), Seen { head, snaplen_bytes: u32::MAX });
+}
+
+/// The same, where the frame lies in one page.
+#[inline(never)]
+fn capture_linear_frame(context: *mut xdp_md, packed: u32, target: u32) {
+    let frame = Frame::linear(&XdpContext::new(context));
+    let head = capture::head_of(packed, Ifindex(target));
+    let head = CaptureHead { ingress: frame.ingress, len_bytes: frame.len_bytes, ..head };
+    // Bytes are copied in pairs.
+    let snaplen_bytes = CAPTURE_SNAPLEN_LINEAR.min(frame.len_bytes & !1);
+    capture::offer(&LinearBytes(frame), Seen { head, snaplen_bytes });
+}
+
+/// The bytes of a frame, in however many pages.
+struct AnyBytes(*mut xdp_md);
+
+impl capture::Source for AnyBytes {
+    #[inline(always)]
+    fn copy<const BYTES: usize>(&self, place: Place<'_, BYTES>) -> bool {
+        let (to, bytes) = place.part();
+        // SAFETY: the context is that of this run; `to` has room for `bytes` bytes, which is what
+        // `Place` is made for and the verifier asks for.
+        unsafe { helpers::bpf_xdp_load_bytes(self.0, 0, to.cast(), bytes) == 0 }
+    }
+}
+
+/// The bytes of a frame that lies in one page.
+struct LinearBytes(Frame);
+
+impl capture::Source for LinearBytes {
+    #[inline(always)]
+    fn copy<const BYTES: usize>(&self, place: Place<'_, BYTES>) -> bool {
+        let to = place.start().cast::<u16>();
+        // Two by two: of a check for one byte the compiler makes one that the verifier does not read
+        // as such.
+        for index in 0..BYTES.min(CAPTURE_SNAPLEN_LINEAR as usize) / 2 {
+            let Some(pair) = self.0.read::<u16>(2 * index) else { break };
+            // SAFETY: `index` is below half of `BYTES`, which is how much room there is. Volatile: the
+            // compiler would make a call of the loop, and the verifier lose the bounds.
+            unsafe { to.add(index).write_volatile(pair) };
+        }
+        true
     }
 }
 

@@ -7,9 +7,10 @@
 //! | 4 | [`cli`] | talk to people |
 //! | 3 | [`mod@bench`], [`census`], [`examination`], [`exposition`], [`fabric`], [`sync`], [`traffic`] | orchestrate |
 //! | 2 | [`netns`], [`netlink`], [`datapath`], [`privilege`], [`lock`], [`sysctl`], [`machine`], [`containers`] | talk to the kernel |
-//! | 1 | [`topology`], [`view`], [`plan`], [`forwarding`], [`counters`], [`report`], [`results`], [`statistics`], [`inventory`], [`diagnosis`], [`explanation`], [`metrics`] | decide, without I/O |
+//! | 1 | [`topology`], [`view`], [`plan`], [`forwarding`], [`counters`], [`report`], [`results`], [`statistics`], [`inventory`], [`diagnosis`], [`explanation`], [`metrics`], [`capture`] | decide, without I/O |
 
 pub mod bench;
+pub mod capture;
 pub mod census;
 pub mod cli;
 pub mod containers;

@@ -7,8 +7,8 @@ use object::{
     Object as _, ObjectSection as _, ObjectSymbol as _, Section, SectionKind, SymbolKind,
 };
 use veth_common::{
-    FdbEntry, Generate, Ifindex, MAX_SLOTS, MacKey, Meta, NEAR_PLACES, PortCounters, PortEntry,
-    Prepared, Sunk, names,
+    CAPTURE_RING_BYTES, CaptureRule, CaptureTally, FdbEntry, Generate, Ifindex, MAX_SLOTS, MacKey,
+    Meta, NEAR_PLACES, PortCounters, PortEntry, Prepared, Sunk, names,
 };
 use veth_user::datapath::{BENCH_OBJECT, TC_OBJECT, XDP_OBJECT};
 
@@ -17,6 +17,7 @@ const BPF_MAP_TYPE_HASH: u32 = 1;
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
 const BPF_MAP_TYPE_PERCPU_ARRAY: u32 = 6;
 const BPF_MAP_TYPE_DEVMAP: u32 = 14;
+const BPF_MAP_TYPE_RINGBUF: u32 = 27;
 /// Map flags of `linux/bpf.h`.
 const BPF_F_NO_PREALLOC: u32 = 1;
 
@@ -233,6 +234,11 @@ fn definition_of(map: &str) -> MapDefinition {
         names::MAP_NEAR => MapDefinition::new::<u32, FdbEntry>(ARRAY, NEAR_PLACES, 0),
         names::MAP_COUNTERS => MapDefinition::new::<u32, PortCounters>(PERCPU_ARRAY, MAX_SLOTS, 0),
         names::MAP_META => MapDefinition::new::<u32, Meta>(ARRAY, 1, 0),
+        // Neither keys nor values: the number of entries is the room in bytes.
+        names::MAP_FRAMES => {
+            MapDefinition::new::<(), ()>(BPF_MAP_TYPE_RINGBUF, CAPTURE_RING_BYTES, 0)
+        }
+        names::MAP_TALLY => MapDefinition::new::<u32, CaptureTally>(PERCPU_ARRAY, 1, 0),
         names::MAP_TARGETS => MapDefinition {
             // With room for a program behind each device (`struct bpf_devmap_val`), which none has;
             // kernels before 5.8 know only the device.
@@ -245,6 +251,15 @@ fn definition_of(map: &str) -> MapDefinition {
         names::MAP_BENCH_SUNK => MapDefinition::new::<u32, Sunk>(PERCPU_ARRAY, 1, 0),
         names::MAP_BENCH_DELAY => MapDefinition::new::<u32, u64>(ARRAY, 1, 0),
         other => panic!("nobody has said what {other} is to be"),
+    }
+}
+
+#[test]
+fn the_rule_of_captures_is_the_only_variable() {
+    for object in Object::all() {
+        let elf = object.elf();
+        let size = section(&elf, names::VARIABLES).size();
+        assert_eq!(size, size_of::<CaptureRule>() as u64, "{}", object.name);
     }
 }
 
@@ -294,7 +309,7 @@ fn forwarding_path_has_nothing_to_log_with() {
                 )
             })
             .map(|section| section.name().expect("a name").to_owned())
-            .filter(|name| name.starts_with('.') && name != ".rodata")
+            .filter(|name| name.starts_with('.') && name != ".rodata" && name != names::VARIABLES)
             .collect();
         assert_eq!(data, Vec::<String>::new(), "{}", object.name);
     }

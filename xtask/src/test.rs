@@ -27,6 +27,7 @@ const TEST_PACKAGES: &[(&str, &str, &str)] = &[
     ("netavark", "/usr/lib/podman/netavark", "what podman connects them with"),
     ("iptables", "iptables", "what netavark publishes ports with"),
     ("busybox-static", "busybox", "a shell for containers that have nothing else"),
+    ("tshark", "tshark", "a second opinion on the files that captures are written to"),
     ("tcpdump", "tcpdump", "VLAN tags of frames that arrived, which the kernel keeps beside them"),
     ("prometheus", "promtool", "metrics as Prometheus reads them, and a check of the alert rules"),
 ];

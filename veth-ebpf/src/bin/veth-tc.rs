@@ -8,7 +8,7 @@
 mod program {
     use aya_ebpf::{bindings::TC_ACT_UNSPEC, macros::classifier, programs::TcContext};
     use veth_common::{Counter, Verdict};
-    use veth_ebpf::{forward, maps, maps::Maps, packet::Packet as _, skb::Skb};
+    use veth_ebpf::{capture, forward, maps, maps::Maps, packet::Packet as _, skb::Skb};
 
     /// Runs for every frame that a namespace sends into the fabric.
     #[classifier]
@@ -18,6 +18,9 @@ mod program {
         let frame =
             Counter { frames: 1, bytes: u64::from(skb.len_bytes()), segments: skb.wire_segments() };
         maps::count(decision.slot, decision.verdict, &frame);
+        if capture::is_on() {
+            skb.capture(&decision);
+        }
 
         #[cfg(feature = "log")]
         aya_log_ebpf::debug!(

@@ -14,7 +14,8 @@ mod program {
     };
     use veth_common::{Counter, Ifindex, MAX_SLOTS, Prepared, Verdict};
     use veth_ebpf::{
-        forward::{self, Target},
+        capture,
+        forward::{self, Decision, Target},
         maps,
         maps::{Maps, PORTS_MAX},
         packet::Packet as _,
@@ -32,17 +33,27 @@ mod program {
     /// Runs for every frame that a namespace sends into the fabric.
     #[xdp(frags)]
     pub fn xdp_ingress(ctx: XdpContext) -> u32 {
-        forward(&ctx, Frame::of(&ctx))
+        let frame = Frame::of(&ctx);
+        let (decision, action) = forward(&ctx, frame);
+        if capture::is_on() {
+            frame.capture(&ctx, &decision);
+        }
+        action
     }
 
     /// The same, for kernels whose XDP frames lie in one page.
     #[xdp]
     pub fn xdp_ingress_linear(ctx: XdpContext) -> u32 {
-        forward(&ctx, Frame::linear(&ctx))
+        let frame = Frame::linear(&ctx);
+        let (decision, action) = forward(&ctx, frame);
+        if capture::is_on() {
+            frame.capture_linear(&ctx, &decision);
+        }
+        action
     }
 
     #[inline(always)]
-    fn forward(_ctx: &XdpContext, frame: Frame) -> u32 {
+    fn forward(_ctx: &XdpContext, frame: Frame) -> (Decision, u32) {
         let decision = forward::decide(&frame, frame.ingress(), &Maps);
         let (verdict, action) = match decision.verdict {
             Verdict::Redirected => redirect(decision.target),
@@ -60,7 +71,7 @@ mod program {
             frame.len_bytes()
         );
 
-        action
+        (Decision { verdict, ..decision }, action)
     }
 
     /// Hands the frame to `target`, or to the bridge when the devmap does not have it (any more).

@@ -9,7 +9,7 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use veth_common::Mac;
 
-use super::bench::BenchOptions;
+use super::{bench::BenchOptions, capture::CaptureOptions, log::LogOptions};
 use crate::{datapath::Hook, topology::DatapathKind, view::Bypass};
 
 /// A fast, observable path between network namespaces.
@@ -84,6 +84,22 @@ Exit status 1 when something is not as it should be.")]
 Frames are counted where they enter the fabric. `redirected` counts what was handed to the
 receiver's end; the kernel does not say whether it took it.")]
     Stats(StatsOptions),
+    /// Capture frames as the datapath sees them, the fast path included.
+    #[command(after_help = "Examples:
+  veth capture lab -w lab.pcapng
+  veth capture lab -w - | tcpdump -n -r -
+  veth capture lab --port red --verdict destination_unknown --count 10 -w red.pcapng
+  veth capture lab --host 10.77.0.2 --proto tcp --snaplen 96 -w tcp.pcapng
+
+Each port is an interface of the file, and each frame says in its comment what became of it. Frames
+are seen where they enter the fabric. A capture that is killed is over after two seconds.")]
+    Capture(Box<CaptureOptions>),
+    /// Print a line for each frame, but not for more than a few in a second.
+    #[command(after_help = "Examples:
+  veth log lab
+  veth log lab --verdict destination_unknown --verdict source_moved
+  veth log lab --rate 1000 --json | jq .verdict")]
+    Log(LogOptions),
     /// List every veth pair of the machine: both ends, in all namespaces, and whose they are.
     #[command(after_help = "Examples:
   veth ls                      all pairs

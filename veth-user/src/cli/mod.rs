@@ -6,11 +6,14 @@ mod agent;
 mod arguments;
 mod attach;
 mod bench;
+mod capture;
 mod doctor;
 mod down;
 mod explain;
+mod frames;
 mod generate;
 mod keep;
+mod log;
 mod ls;
 mod metrics;
 mod run;
@@ -52,6 +55,8 @@ pub fn main() -> ExitCode {
         Command::Down(options) => down::run(&session, options),
         Command::Status(options) => status::run(&session, options),
         Command::Stats(options) => stats::run(&session, options),
+        Command::Capture(options) => capture::run(&session, options),
+        Command::Log(options) => log::run(&session, options),
         Command::Ls(options) => ls::run(&session, options),
         Command::Doctor(options) => doctor::run(&session, options),
         Command::Explain(options) => explain::run(&session, options),

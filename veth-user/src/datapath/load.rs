@@ -87,6 +87,7 @@ impl Datapath {
         for name in maps_of(path) {
             loader.map_pin_path(name, dir.join(name));
         }
+        loader.map_pin_path(names::VARIABLES, dir.join(names::MAP_CAPTURE));
         let has_coarse_clock = u8::from(has_coarse_clock(path)?);
         loader.override_global(names::GLOBAL_HAS_COARSE_CLOCK, &has_coarse_clock, true);
         let mut object = loader.load(object_of(path))?;
@@ -336,7 +337,7 @@ impl Datapath {
 /// it, so that record stays.
 fn remove_objects(dir: &Path) -> Result<(), DatapathError> {
     let paths = [FastPath::Tc, FastPath::Xdp];
-    let maps = names::MAPS.into_iter().chain([names::MAP_TARGETS]);
+    let maps = names::MAPS.into_iter().chain([names::MAP_TARGETS, names::MAP_CAPTURE]);
     for name in maps.chain(paths.map(pin_name)) {
         bpffs::unpin(&dir.join(name))?;
     }

@@ -6,6 +6,7 @@
 //! ```text
 //! VETH_PORTS VETH_FDB VETH_NEAR                  maps
 //! VETH_COUNTERS VETH_META                        more of them
+//! VETH_CAPTURE VETH_FRAMES VETH_TALLY            more of them, for captures
 //! VETH_TARGETS VETH_PREPARED                     more of them, for XDP
 //! tc_ingress, or xdp_ingress                     the program
 //! ports/<ifindex>                                one link for each hooked port: tcx, or XDP
@@ -16,6 +17,7 @@
 mod attach;
 pub mod bench;
 mod bpffs;
+mod capture;
 mod counters;
 mod dry_run;
 mod error;
@@ -34,6 +36,7 @@ mod tables;
 
 pub use attach::{Attached, FILTER, FilterPlace, Hook, PortDevice, Present, detach_clsact};
 pub use bpffs::{BpffsError, dir_of, fabrics, remove_dir};
+pub use capture::{FrameSource, monotonic, realtime};
 pub use counters::CounterMap;
 pub use dry_run::DryRun;
 pub use error::DatapathError;

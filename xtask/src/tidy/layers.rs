@@ -37,6 +37,7 @@ const LAYERS: &[(Layer, &[&str])] = &[
             "diagnosis",
             "metrics",
             "explanation",
+            "capture",
         ],
     ),
     (

@@ -1,0 +1,173 @@
+//! What `capture` and `log` share: frames one after the other, and the names of their ports.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use veth_common::{CaptureRule, CaptureTally, Ifindex, Verdict};
+
+use super::session::{Session, WrongArgument};
+use crate::{
+    Stop,
+    capture::Captured,
+    datapath::{FrameSource, monotonic, realtime},
+    fabric::{self, CountedPort},
+    lock::{FabricLock, LockError},
+    netlink::Netlink,
+    topology::FabricName,
+};
+
+/// How long to wait before another look, after one that found nothing.
+const IDLE: Duration = Duration::from_millis(10);
+/// The same after one that found something: the ring buffer takes a flood of a few times that.
+const BUSY: Duration = Duration::from_millis(1);
+
+/// The bits of these verdicts; of all for none.
+pub(super) fn bits(verdicts: &[Verdict]) -> u64 {
+    let verdicts = if verdicts.is_empty() { &Verdict::ALL[..] } else { verdicts };
+    verdicts.iter().fold(0, |bits, verdict| bits | 1 << *verdict as u64)
+}
+
+/// Where frames go.
+pub(super) trait Sink {
+    /// Takes a frame, seen at `time` since 1970, and says whether it wants more.
+    fn frame(&mut self, frame: &Captured, time: Duration, ports: &mut Ports) -> Result<bool>;
+
+    /// There is nothing more at the moment.
+    fn pause(&mut self) -> Result<()>;
+}
+
+/// Frames of a fabric, as its datapath sees them.
+pub(super) struct Frames {
+    source: FrameSource,
+    /// What 1970 is earlier than the program's clock.
+    epoch: Duration,
+    _lock: FabricLock,
+}
+
+impl Frames {
+    /// Begins to capture.
+    pub(super) fn begin(fabric: &FabricName, rule: CaptureRule) -> Result<Self> {
+        let lock = lock(fabric)?;
+        let epoch = realtime().saturating_sub(monotonic());
+        let source = FrameSource::begin(fabric.as_str(), rule)?.with_context(|| {
+            format!(
+                "fabric {fabric} has no datapath that can capture; `veth status` says whether it \
+                 has one, and `veth up` or `veth attach` brings an older one up to date"
+            )
+        })?;
+        Ok(Self { source, epoch, _lock: lock })
+    }
+
+    /// Hands frames to `sink` until it has enough, or somebody asks to stop.
+    pub(super) fn follow(
+        &mut self,
+        session: &Session,
+        ports: &mut Ports,
+        sink: &mut impl Sink,
+    ) -> Result<()> {
+        let (this, epoch) = (self.source.session(), self.epoch);
+        let mut wants_more = Ok(true);
+        let mut take = |record: &[u8], sink: &mut _| {
+            // What an earlier capture left is not this one's.
+            let frame = Captured::parse(record).filter(|frame| frame.session == this);
+            if let (Some(frame), Ok(true)) = (frame, &wants_more) {
+                let time = epoch + Duration::from_nanos(frame.time_ns);
+                wants_more = Sink::frame(sink, &frame, time, ports);
+            }
+            matches!(wants_more, Ok(true))
+        };
+        let mut is_wanted = true;
+        while is_wanted && !session.stop.is_requested() {
+            let had_any = self.source.read(|record| is_wanted = take(record, sink))?;
+            if had_any {
+                sink.pause()?;
+                std::thread::sleep(BUSY);
+            } else if !self.source.is_there() {
+                break;
+            } else {
+                session.sleep(IDLE);
+            }
+        }
+        self.source.end()?;
+        self.source.drain(|record| _ = take(record, sink));
+        wants_more.map(|_| ())
+    }
+
+    /// What became of the frames.
+    pub(super) fn tally(&self) -> Result<CaptureTally> {
+        Ok(self.source.tally()?)
+    }
+}
+
+/// The right to capture: there is one ring buffer, and one reader of it.
+fn lock(fabric: &FabricName) -> Result<FabricLock> {
+    // It is not worth waiting for: the other one may take hours.
+    let stop = Stop::new();
+    stop.request();
+    match FabricLock::acquire(&format!("{fabric}.capture"), &stop, &mut || {}) {
+        Err(LockError::Interrupted) => {
+            bail!("another `veth capture` or `veth log` is at work on fabric {fabric}")
+        }
+        result => Ok(result?),
+    }
+}
+
+/// The ports of a fabric, and those that it had.
+pub(super) struct Ports {
+    fabric: FabricName,
+    host: Netlink,
+    known: BTreeMap<Ifindex, CountedPort>,
+}
+
+impl Ports {
+    /// The ports that `fabric` has now.
+    pub(super) fn of(fabric: &FabricName) -> Result<Self> {
+        let host = Netlink::open()?;
+        let mut ports = Self { fabric: fabric.clone(), host, known: BTreeMap::new() };
+        ports.look()?;
+        Ok(ports)
+    }
+
+    fn look(&mut self) -> Result<()> {
+        for port in fabric::counted_ports(&mut self.host, &self.fabric)? {
+            self.known.insert(port.ifindex, port);
+        }
+        Ok(())
+    }
+
+    /// The fabric.
+    pub(super) const fn fabric(&self) -> &FabricName {
+        &self.fabric
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<Ifindex> {
+        self.known.keys().copied().collect()
+    }
+
+    /// The port of that name; none, which is zero, for no name.
+    pub(super) fn find(&self, name: Option<&str>) -> Result<Ifindex> {
+        let Some(name) = name else { return Ok(Ifindex(0)) };
+        let port = self.known.values().find(|port| port.name == name).map(|port| port.ifindex);
+        let text = || WrongArgument(format!("fabric {} has no port {name}", self.fabric));
+        Ok(port.ok_or_else(text)?)
+    }
+
+    /// Its name, or its index when nobody knows its name any more.
+    pub(super) fn name(&mut self, port: Ifindex) -> String {
+        self.get(port).map_or_else(|| format!("if{}", port.0), |port| port.name.clone())
+    }
+
+    /// The namespace of its peer.
+    pub(super) fn netns(&mut self, port: Ifindex) -> Option<String> {
+        self.get(port)?.netns.clone()
+    }
+
+    fn get(&mut self, port: Ifindex) -> Option<&CountedPort> {
+        if !self.known.contains_key(&port) {
+            // It is new; or it is gone, as the fabric may be.
+            let _ = self.look();
+        }
+        self.known.get(&port)
+    }
+}

@@ -1,0 +1,188 @@
+//! Reading captured frames: the rule that asks for them, the ring buffer that they come through, and
+//! what became of those that did not fit.
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use aya::{
+    maps::{Array, Map, MapData, MapError, PerCpuArray, PerCpuValues, RingBuf},
+    util::nr_cpus,
+};
+use nix::time::{ClockId, clock_gettime};
+use veth_common::{CaptureRule, CaptureTally, names};
+
+use super::{DatapathError, dir_of};
+
+/// How long the program captures without hearing from the reader.
+const LEASE: Duration = Duration::from_secs(2);
+/// How often it hears. A datapath that is loaded meanwhile forgets the rule, so this is also how long
+/// it takes until frames come again.
+const RENEWAL: Duration = Duration::from_millis(200);
+
+/// A capture of a fabric. It ends when this is dropped, and by itself when its process dies.
+pub struct FrameSource {
+    pin: PathBuf,
+    rule: CaptureRule,
+    renewed: Instant,
+    variables: Array<MapData, CaptureRule>,
+    tally: PerCpuArray<MapData, CaptureTally>,
+    frames: RingBuf<MapData>,
+}
+
+impl FrameSource {
+    /// Begins to capture what `rule` says; its session and its end are set here. `None` when the
+    /// datapath of `fabric` is of a release that could not, or when there is none.
+    ///
+    /// Only one process at a time may do this.
+    ///
+    /// # Minimum kernel version
+    ///
+    /// 5.8 (`BPF_MAP_TYPE_RINGBUF`).
+    ///
+    /// # Errors
+    ///
+    /// When the pins cannot be opened (`CAP_BPF`) or written.
+    pub fn begin(fabric: &str, rule: CaptureRule) -> Result<Option<Self>, DatapathError> {
+        let dir = dir_of(fabric);
+        let pins = [names::MAP_CAPTURE, names::MAP_TALLY, names::MAP_FRAMES];
+        if pins.iter().any(|name| !dir.join(name).exists()) {
+            return Ok(None);
+        }
+        let [variables, tally, frames] = pins.map(|name| open(&dir, name));
+        let failed = |name| move |source| failed("open", name)(source);
+        let mut source = Self {
+            pin: dir.join(names::MAP_CAPTURE),
+            // Frames of an earlier capture may still be in the ring buffer.
+            rule: CaptureRule { session: session(), ..rule },
+            renewed: Instant::now(),
+            variables: Array::try_from(variables?).map_err(failed(names::MAP_CAPTURE))?,
+            tally: PerCpuArray::try_from(tally?).map_err(failed(names::MAP_TALLY))?,
+            frames: RingBuf::try_from(frames?).map_err(failed(names::MAP_FRAMES))?,
+        };
+        // Programs must not see half of a rule: this one says that there is none, and its other
+        // fields are those of the one that follows.
+        source.write(0)?;
+        source.reset()?;
+        source.write(end_of_lease())?;
+        Ok(Some(source))
+    }
+
+    /// Whether the fabric still has a datapath that may send something.
+    pub fn is_there(&self) -> bool {
+        self.pin.exists()
+    }
+
+    /// Which capture this is; frames of other ones are to be passed over.
+    pub const fn session(&self) -> u32 {
+        self.rule.session
+    }
+
+    /// Takes what has been captured, record by record, and keeps the capture going. Says whether
+    /// there was anything.
+    ///
+    /// # Errors
+    ///
+    /// When the rule cannot be written.
+    pub fn read(&mut self, mut take: impl FnMut(&[u8])) -> Result<bool, DatapathError> {
+        /// As many as are taken before the lease is looked at.
+        const AT_ONCE: usize = 4096;
+
+        if self.renewed.elapsed() >= RENEWAL {
+            self.write(end_of_lease())?;
+            self.renewed = Instant::now();
+        }
+        let mut any = false;
+        for _ in 0..AT_ONCE {
+            let Some(record) = self.frames.next() else { break };
+            any = true;
+            take(&record);
+        }
+        Ok(any)
+    }
+
+    /// Ends the capture. What is in the ring buffer can still be [read](Self::drain).
+    ///
+    /// # Errors
+    ///
+    /// When the rule cannot be written.
+    pub fn end(&mut self) -> Result<(), DatapathError> {
+        self.write(0)
+    }
+
+    /// Takes what was captured before the end.
+    pub fn drain(&mut self, mut take: impl FnMut(&[u8])) {
+        while let Some(record) = self.frames.next() {
+            take(&record);
+        }
+    }
+
+    /// What became of the frames that the capture was about, on all CPUs.
+    ///
+    /// # Errors
+    ///
+    /// When the map cannot be read.
+    pub fn tally(&self) -> Result<CaptureTally, DatapathError> {
+        let shares = self.tally.get(&0, 0).map_err(failed("read", names::MAP_TALLY))?;
+        let mut total = CaptureTally::default();
+        for share in shares.iter() {
+            total.add(share);
+        }
+        Ok(total)
+    }
+
+    fn write(&mut self, until_ns: u64) -> Result<(), DatapathError> {
+        let rule = CaptureRule { until_ns, ..self.rule };
+        self.variables.set(0, rule, 0).map_err(failed("write", names::MAP_CAPTURE))
+    }
+
+    fn reset(&mut self) -> Result<(), DatapathError> {
+        let cpus = |source| DatapathError::Cpus {
+            action: format!("reset map {}", names::MAP_TALLY),
+            source,
+        };
+        let count = nr_cpus().map_err(|(_, source)| cpus(source))?;
+        let zero = PerCpuValues::try_from(vec![CaptureTally::default(); count]).map_err(cpus)?;
+        self.tally.set(0, zero, 0).map_err(failed("write", names::MAP_TALLY))
+    }
+}
+
+impl Drop for FrameSource {
+    fn drop(&mut self) {
+        // If this fails, the lease ends by itself.
+        let _ = self.end();
+    }
+}
+
+/// The clock of the program, since boot.
+pub fn monotonic() -> Duration {
+    clock(ClockId::CLOCK_MONOTONIC)
+}
+
+/// The clock of people, since 1970.
+pub fn realtime() -> Duration {
+    clock(ClockId::CLOCK_REALTIME)
+}
+
+fn clock(id: ClockId) -> Duration {
+    Duration::from(clock_gettime(id).expect("every kernel has this clock"))
+}
+
+fn end_of_lease() -> u64 {
+    u64::try_from((monotonic() + LEASE).as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A number that the capture before this one does not have.
+fn session() -> u32 {
+    let now = monotonic();
+    now.subsec_nanos() ^ std::process::id().rotate_left(16)
+}
+
+fn open(dir: &Path, name: &'static str) -> Result<Map, DatapathError> {
+    MapData::from_pin(dir.join(name)).and_then(Map::from_map_data).map_err(failed("open", name))
+}
+
+fn failed(verb: &'static str, name: &'static str) -> impl Fn(MapError) -> DatapathError {
+    move |source| DatapathError::Map { action: format!("{verb} map {name}"), source }
+}
