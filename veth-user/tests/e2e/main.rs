@@ -7,6 +7,7 @@ mod adopt;
 mod bad_input;
 mod bench;
 mod bypass;
+mod capture;
 mod chaos;
 mod doctor;
 mod explain;
