@@ -352,10 +352,16 @@ pub struct AttachOptions {
     #[arg(long, conflicts_with = "wait")]
     pub once: bool,
     /// Print a systemd unit for this, and do nothing.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["install", "once", "dry_run"])]
     pub unit: bool,
     /// Write a systemd unit for this into DIR, and do nothing else.
-    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "/etc/systemd/system")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        num_args = 0..=1,
+        default_missing_value = "/etc/systemd/system",
+        conflicts_with_all = ["once", "dry_run"]
+    )]
     pub install: Option<PathBuf>,
 }
 

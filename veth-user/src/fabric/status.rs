@@ -149,6 +149,10 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
     if view.is_none() && !has_pins && observed.members.is_empty() && pairs.is_empty() {
         return Err(SyncError::Absent(fabric.to_string()).into());
     }
+    let is_bridge = view.is_some() && matches!(observed.bridge, BridgeState::Foreign(_));
+    if is_bridge && !has_pins && observed.members.is_empty() && pairs.is_empty() {
+        return Err(FabricError::NotAttached(fabric.to_string()));
+    }
     let keeping = meta.map_or(Keeping::Managed, |meta| Keeping::of(&meta));
     let (ownership, bypasses) = match keeping {
         Keeping::Managed => ("managed", Bypasses::NONE),
