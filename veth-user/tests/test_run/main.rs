@@ -6,6 +6,7 @@
 //!
 //! Maps are each test's own and never pinned; they go with the test.
 
+mod capture;
 mod explained;
 mod fixtures;
 mod frame;

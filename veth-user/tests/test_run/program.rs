@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, MapData, PerCpuArray, xdp::DevMap},
+    maps::{Array, HashMap, MapData, PerCpuArray, RingBuf, xdp::DevMap},
     programs::{
         ProgramError, ProgramType, SchedClassifier, TestRun as _, TestRunOptions, TestRunResult,
         Xdp,
@@ -16,8 +16,8 @@ use nix::{
     unistd::Uid,
 };
 use veth_common::{
-    Counter, FdbEntry, FdbFlags, Ifindex, Lease, MAX_SLOTS, Mac, MacKey, PortCounters, PortEntry,
-    PortFlags, PortSlot, Verdict, names, near_place,
+    CaptureRule, Counter, FdbEntry, FdbFlags, Ifindex, Lease, MAX_SLOTS, Mac, MacKey, PortCounters,
+    PortEntry, PortFlags, PortSlot, Verdict, names, near_place,
 };
 use veth_user::{
     datapath::{TC_OBJECT, XDP_OBJECT},
@@ -192,6 +192,25 @@ impl Program {
             let entry = FdbEntry { key: other, version: 2, ..VACANT };
             self.set_near(key, entry);
         }
+    }
+
+    /// Has the program capture.
+    pub(crate) fn set_capture(&mut self, rule: CaptureRule) {
+        let map = self.object.map_mut(names::VARIABLES).expect("is in the object");
+        let mut variables =
+            Array::<&mut MapData, CaptureRule>::try_from(map).expect("is an array of one");
+        variables.set(0, rule, 0).expect("has that value");
+    }
+
+    /// The records in the ring buffer.
+    pub(crate) fn captured(&mut self) -> Vec<Vec<u8>> {
+        let map = self.object.map_mut(names::MAP_FRAMES).expect("is in the object");
+        let mut frames = RingBuf::try_from(map).expect("is a ring buffer");
+        let mut records = Vec::new();
+        while let Some(record) = frames.next() {
+            records.push(record.to_vec());
+        }
+        records
     }
 
     /// Empties a slot of the devmap, as the kernel does by itself when the device goes.
