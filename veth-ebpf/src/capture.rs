@@ -82,8 +82,10 @@ impl<const BYTES: usize> Place<'_, BYTES> {
 /// Whether anything may be captured.
 #[inline(always)]
 pub fn is_on() -> bool {
+    // SAFETY: only its address is taken.
+    let until_ns = unsafe { &raw const CAPTURE.until_ns };
     // SAFETY: a static of this object, and an aligned word. Volatile: user space writes it.
-    unsafe { (&raw const CAPTURE.until_ns).read_volatile() != 0 }
+    unsafe { until_ns.read_volatile() != 0 }
 }
 
 /// Slot and verdict in one word, so that few are handed on.
@@ -96,7 +98,6 @@ pub const fn pack(decision: &Decision) -> u32 {
 #[inline(always)]
 pub fn head_of(packed: u32, target: Ifindex) -> CaptureHead {
     let verdict = packed & 0xffff;
-    #[expect(clippy::cast_possible_truncation, reason = "each is 16 bits of it")]
     let (slot, verdict) = (PortSlot((packed >> 16) as u16), verdict as u16);
     let is_handed_on = verdict == Verdict::Redirected as u16;
     let target = if is_handed_on { target } else { Ifindex(0) };
@@ -106,9 +107,10 @@ pub fn head_of(packed: u32, target: Ifindex) -> CaptureHead {
 /// Puts the frame into the ring buffer, if the rule is about it.
 #[inline(always)]
 pub fn offer(source: &impl Source, seen: Seen) {
+    let rule = &raw const CAPTURE;
     // SAFETY: as in `is_on`. User space may be writing: it first says that nothing is captured, so
     // that a rule that holds is whole; only its end is written again.
-    let rule = unsafe { (&raw const CAPTURE).read_volatile() };
+    let rule = unsafe { rule.read_volatile() };
     // SAFETY: the helper takes no arguments and cannot fail.
     let now_ns = unsafe { helpers::bpf_ktime_get_ns() };
     if now_ns >= rule.until_ns || !is_about(&rule, &seen.head) {
@@ -134,9 +136,9 @@ pub fn offer(source: &impl Source, seen: Seen) {
     // The verifier wants records of known sizes.
     let is_captured = match wanted {
         ..=128 => put::<128>(source, &head),
-        ..=512 => put::<512>(source, &head),
-        ..=2048 => put::<2048>(source, &head),
-        ..=16_384 => put::<16_384>(source, &head),
+        129..=512 => put::<512>(source, &head),
+        513..=2048 => put::<2048>(source, &head),
+        2049..=16_384 => put::<16_384>(source, &head),
         _ => put::<65_536>(source, &head),
     };
     if is_captured {
@@ -174,9 +176,11 @@ fn put<const BYTES: usize>(source: &impl Source, head: &CaptureHead) -> bool {
     let Some(mut record) = FRAMES.reserve::<Record<BYTES>>(0) else { return false };
     let record_at = record.as_mut_ptr();
     // SAFETY: the record is as large as its type, and nobody else's until it is submitted.
-    unsafe { (&raw mut (*record_at).head).write(*head) };
+    let head_at = unsafe { &raw mut (*record_at).head };
     // SAFETY: as above.
-    let start = unsafe { (&raw mut (*record_at).bytes).cast::<u8>() };
+    unsafe { head_at.write(*head) };
+    // SAFETY: as above.
+    let start = unsafe { &raw mut (*record_at).bytes }.cast::<u8>();
     let place = Place::<BYTES> { start, wanted: head.captured_bytes, room: PhantomData };
     if source.copy(place) {
         record.submit(BPF_RB_NO_WAKEUP);

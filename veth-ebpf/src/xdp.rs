@@ -109,14 +109,17 @@ struct LinearBytes(Frame);
 impl capture::Source for LinearBytes {
     #[inline(always)]
     fn copy<const BYTES: usize>(&self, place: Place<'_, BYTES>) -> bool {
+        #[expect(clippy::cast_ptr_alignment, reason = "it lies behind a head of whole words")]
         let to = place.start().cast::<u16>();
         // Two by two: of a check for one byte the compiler makes one that the verifier does not read
         // as such.
         for index in 0..BYTES.min(CAPTURE_SNAPLEN_LINEAR as usize) / 2 {
             let Some(pair) = self.0.read::<u16>(2 * index) else { break };
-            // SAFETY: `index` is below half of `BYTES`, which is how much room there is. Volatile: the
-            // compiler would make a call of the loop, and the verifier lose the bounds.
-            unsafe { to.add(index).write_volatile(pair) };
+            // SAFETY: `index` is below half of `BYTES`, which is how much room there is.
+            let at = unsafe { to.add(index) };
+            // SAFETY: as above. Volatile: the compiler would make a call of the loop, and the verifier
+            // lose the bounds.
+            unsafe { at.write_volatile(pair) };
         }
         true
     }

@@ -1,5 +1,6 @@
 //! `veth attach` and `veth detach`
 
+mod arguments;
 mod unit;
 
 use std::time::Duration;
@@ -9,7 +10,6 @@ use sd_notify::NotifyState;
 use serde::Serialize;
 
 use super::{
-    arguments::{AttachOptions, DetachOptions},
     keep::{End, keep, notify},
     metrics,
     session::{Session, complain, print, print_json, say},
@@ -23,6 +23,8 @@ use crate::{
     topology::FabricName,
     view::{Bypass, Bypasses},
 };
+
+pub(super) use arguments::{AttachOptions, DetachOptions};
 
 /// How often to look whether a bridge that is gone is back.
 const RETURN: Duration = Duration::from_millis(250);

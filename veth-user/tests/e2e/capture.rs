@@ -227,7 +227,7 @@ fn what_a_flood_loses_is_counted() {
                 // The answer that nobody listens may come in between.
                 let _ = socket.send_to(&[0xda; 1400], ("10.77.0.2", 9));
             }
-        })
+        });
     };
     flood();
     let (after, ..) = sandbox.counter("lab", "red", "redirected");

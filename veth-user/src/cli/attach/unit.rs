@@ -4,11 +4,9 @@ use std::{fmt::Write as _, fs, path::Path};
 
 use anyhow::{Context as _, Result};
 
+use super::AttachOptions;
 use crate::{
-    cli::{
-        arguments::AttachOptions,
-        session::{Session, print, print_json},
-    },
+    cli::session::{Session, print, print_json},
     topology::FabricName,
 };
 
