@@ -7,7 +7,7 @@
 //! | 4 | [`cli`] | talk to people |
 //! | 3 | [`mod@bench`], [`census`], [`examination`], [`exposition`], [`fabric`], [`sync`], [`traffic`] | orchestrate |
 //! | 2 | [`netns`], [`netlink`], [`datapath`], [`privilege`], [`lock`], [`sysctl`], [`machine`], [`containers`] | talk to the kernel |
-//! | 1 | [`topology`], [`view`], [`plan`], [`forwarding`], [`counters`], [`report`], [`results`], [`statistics`], [`inventory`], [`diagnosis`], [`explanation`], [`metrics`], [`capture`] | decide, without I/O |
+//! | 1 | [`topology`], [`view`], [`plan`], [`forwarding`], [`counters`], [`report`], [`results`], [`statistics`], [`inventory`], [`diagnosis`], [`explanation`], [`metrics`], [`capture`], [`dashboard`] | decide, without I/O |
 
 pub mod bench;
 pub mod capture;
@@ -15,6 +15,7 @@ pub mod census;
 pub mod cli;
 pub mod containers;
 pub mod counters;
+pub mod dashboard;
 pub mod datapath;
 pub mod diagnosis;
 pub mod examination;

@@ -105,6 +105,14 @@ are seen where they enter the fabric. A capture that is killed is over after two
   veth log lab --verdict destination_unknown --verdict source_moved
   veth log lab --rate 1000 --json | jq .verdict")]
     Log(LogOptions),
+    /// Watch a fabric on the whole screen: ports by rate, and the verdicts of the selected one.
+    #[command(after_help = "Examples:
+  veth top        the only fabric there is
+  veth top lab    this one
+
+`?` lists the keys, `q` leaves. NO_COLOR is honoured. Without a terminal, `veth stats --watch` says
+the same.")]
+    Top(TopOptions),
     /// List every veth pair of the machine: both ends, in all namespaces, and whose they are.
     #[command(after_help = "Examples:
   veth ls                      all pairs
@@ -266,6 +274,13 @@ pub struct StatsOptions {
     /// Show rates again and again, every SECS seconds.
     #[arg(long, value_name = "SECS", num_args = 0..=1, default_missing_value = "1", value_parser = seconds)]
     pub watch: Option<f64>,
+}
+
+/// Options of `top`.
+#[derive(Debug, Args)]
+pub struct TopOptions {
+    /// Name of a fabric; may be left out when there is only one.
+    pub name: Option<String>,
 }
 
 /// Options of `ls`.

@@ -21,6 +21,7 @@ mod session;
 mod stats;
 mod status;
 mod target;
+mod top;
 mod up;
 
 use std::process::ExitCode;
@@ -57,6 +58,7 @@ pub fn main() -> ExitCode {
         Command::Stats(options) => stats::run(&session, options),
         Command::Capture(options) => capture::run(&session, options),
         Command::Log(options) => log::run(&session, options),
+        Command::Top(options) => top::run(&session, options),
         Command::Ls(options) => ls::run(&session, options),
         Command::Doctor(options) => doctor::run(&session, options),
         Command::Explain(options) => explain::run(&session, options),

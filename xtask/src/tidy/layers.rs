@@ -38,6 +38,7 @@ const LAYERS: &[(Layer, &[&str])] = &[
             "metrics",
             "explanation",
             "capture",
+            "dashboard",
         ],
     ),
     (

@@ -1,0 +1,92 @@
+//! What was counted in the last minute.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    mem,
+};
+
+use veth_common::PortCounters;
+
+use crate::counters::{PortRates, PortSample, Snapshot, difference, rates};
+
+/// How many snapshots, one each second, make the last minute.
+pub const MINUTE: usize = 60;
+
+/// The last two snapshots, the rates between them, and the rates of the last minute.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    before: Option<Snapshot>,
+    now: Option<Snapshot>,
+    /// Of the ports of `now`, in their order; empty until there are two snapshots.
+    rates: Vec<PortRates>,
+    /// Frames per second, oldest first, by the index of the port. A port that leaves and returns has
+    /// another index, and starts anew.
+    recent: HashMap<u32, VecDeque<f64>>,
+}
+
+/// A port of the latest snapshot.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row<'a> {
+    pub(super) sample: &'a PortSample,
+    pub(super) rates: &'a PortRates,
+}
+
+impl Row<'_> {
+    pub(super) fn bits_per_second(&self) -> f64 {
+        self.rates.bytes_per_second * 8.0
+    }
+
+    /// Mean bytes of a frame; `None` without frames.
+    pub(super) fn frame_bytes(&self) -> Option<f64> {
+        let frames = self.rates.frames_per_second;
+        (frames > 0.0).then(|| self.rates.bytes_per_second / frames)
+    }
+}
+
+impl History {
+    /// Takes in the next snapshot.
+    pub fn record(&mut self, snapshot: Snapshot) {
+        if let Some(now) = self.now.take() {
+            self.rates = rates(&now, &snapshot);
+            // Ports that are gone stay behind in here.
+            let mut earlier = mem::take(&mut self.recent);
+            for (port, rates) in snapshot.ports.iter().zip(&self.rates) {
+                let mut samples = earlier.remove(&port.ifindex).unwrap_or_default();
+                if samples.len() == MINUTE {
+                    samples.pop_front();
+                }
+                samples.push_back(rates.frames_per_second);
+                self.recent.insert(port.ifindex, samples);
+            }
+            self.before = Some(now);
+        }
+        self.now = Some(snapshot);
+    }
+
+    /// The latest snapshot.
+    pub(super) fn latest(&self) -> Option<&Snapshot> {
+        self.now.as_ref()
+    }
+
+    /// The ports that have rates.
+    pub(super) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        let ports = self.now.as_ref().map_or(&[][..], |now| &now.ports);
+        ports.iter().zip(&self.rates).map(|(sample, rates)| Row { sample, rates })
+    }
+
+    /// Frames per second of a port, oldest first.
+    pub(super) fn recent(&self, ifindex: u32) -> impl DoubleEndedIterator<Item = f64> {
+        self.recent.get(&ifindex).into_iter().flatten().copied()
+    }
+
+    /// What a port counted between the last two snapshots, and in how many seconds.
+    pub(super) fn added(&self, port: &PortSample) -> (PortCounters, f64) {
+        let (Some(before), Some(now)) = (&self.before, &self.now) else {
+            return (PortCounters::ZERO, 0.0);
+        };
+        let earlier = before.ports.iter().find(|other| other.ifindex == port.ifindex);
+        let earlier = earlier.map_or(PortCounters::ZERO, |earlier| earlier.counters);
+        let seconds = now.at.saturating_sub(before.at).as_secs_f64();
+        (difference(&earlier, &port.counters), seconds)
+    }
+}
