@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use terminal_size::{Height, Width, terminal_size};
+use veth_common::{PortCounters, PortSlot};
 
 use super::{
     arguments::StatsOptions,
@@ -16,7 +17,7 @@ use super::{
 use crate::{
     counters::{Dropped, PortRates, PortSample, Snapshot, rates},
     datapath::{self, CounterMap},
-    fabric,
+    fabric::{self, CountedPort},
     forwarding::FastPath,
     netlink::Netlink,
     report,
@@ -76,20 +77,36 @@ impl Reader {
     }
 
     pub(super) fn snapshot(&mut self) -> Result<Snapshot> {
-        let mut ports = Vec::new();
+        let mut ports = self.ports()?;
+        self.count(&mut ports)
+    }
+
+    /// The ports, what their devices dropped, and where they are counted; nothing is counted yet.
+    pub(super) fn ports(&mut self) -> Result<Vec<(PortSlot, PortSample)>> {
         let devices: HashMap<_, _> = self.host.statistics_of_all()?.into_iter().collect();
-        for port in fabric::counted_ports(&mut self.host, &self.fabric)? {
+        let ports = fabric::counted_ports(&mut self.host, &self.fabric)?;
+        let sample = |port: CountedPort| {
             let device = devices.get(&port.ifindex);
             let dropped = device
                 .map(|device| Dropped { arriving: device.rx.dropped, leaving: device.tx.dropped });
-            ports.push(PortSample {
+            let sample = PortSample {
                 dropped: dropped.unwrap_or_default(),
-                counters: self.counters.read(port.slot)?,
+                counters: PortCounters::ZERO,
                 name: port.name,
                 ifindex: port.ifindex.0,
                 netns: port.netns,
-            });
+            };
+            (port.slot, sample)
+        };
+        Ok(ports.into_iter().map(sample).collect())
+    }
+
+    /// Counts for `ports`, which may have been looked up before.
+    pub(super) fn count(&self, ports: &mut [(PortSlot, PortSample)]) -> Result<Snapshot> {
+        for (slot, sample) in &mut *ports {
+            sample.counters = self.counters.read(*slot)?;
         }
+        let ports = ports.iter().map(|(_, sample)| sample.clone()).collect();
         Ok(Snapshot {
             fabric: self.fabric.to_string(),
             datapath: self.path.name(),

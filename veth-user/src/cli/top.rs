@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+use veth_common::PortSlot;
 
 use super::{
     arguments::TopOptions,
@@ -17,13 +18,21 @@ use super::{
     stats::Reader,
     target::only_fabric,
 };
-use crate::dashboard::{Dashboard, Key, Palette, draw};
-use terminal::Screen;
+use crate::{
+    counters::{PortSample, Snapshot},
+    dashboard::{Dashboard, Key, Palette, draw},
+    topology::FabricName,
+};
+use terminal::{Screen, Waited};
 
 /// How often the counters are read.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// The first rates come sooner: nobody likes to look at nothing.
 const FIRST_INTERVAL: Duration = Duration::from_millis(250);
+/// One part in so many of the time is for looking at ports.
+const LOOKING_SHARE: u32 = 250;
+/// How long a new port may go unseen.
+const LONGEST_UNSEEN: Duration = Duration::from_secs(10);
 /// How long a wish to stop may go unnoticed.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -34,7 +43,7 @@ pub(super) fn run(session: &Session, options: &TopOptions) -> Result<()> {
         return Err(WrongArgument(text.into()).into());
     }
     let name = only_fabric(options.name.as_deref())?;
-    let mut reader = Reader::open(&name)?;
+    let mut reader = Watched::open(&name)?;
     let palette = if is_coloured() { Palette::Sixteen } else { Palette::Plain };
     let mut dashboard = Dashboard::new();
     dashboard.record(reader.snapshot()?);
@@ -55,12 +64,15 @@ pub(super) fn run(session: &Session, options: &TopOptions) -> Result<()> {
             is_stale = false;
         }
         let wait = next.saturating_duration_since(Instant::now()).min(LOOK);
-        if event::poll(wait).context("wait for a key")? {
+        if terminal::wait(wait)? == Waited::Gone {
+            return Ok(());
+        }
+        while event::poll(Duration::ZERO).context("wait for a key")? {
             match event::read().context("read a key")? {
                 Event::Key(event) if event.kind != KeyEventKind::Release => {
                     let Some(key) = key_of(event.code, event.modifiers) else { continue };
                     if dashboard.press(key) == ControlFlow::Break(()) {
-                        break;
+                        return screen.leave();
                     }
                     is_stale = true;
                 }
@@ -70,6 +82,31 @@ pub(super) fn run(session: &Session, options: &TopOptions) -> Result<()> {
         }
     }
     screen.leave()
+}
+
+/// The counters of a fabric, read every second. Which ports there are, and what their devices dropped, is
+/// far dearer to know than what was counted: asking for it takes a small share of the time at most.
+struct Watched {
+    reader: Reader,
+    ports: Vec<(PortSlot, PortSample)>,
+    look_again: Instant,
+}
+
+impl Watched {
+    fn open(fabric: &FabricName) -> Result<Self> {
+        let reader = Reader::open(fabric)?;
+        Ok(Self { reader, ports: Vec::new(), look_again: Instant::now() })
+    }
+
+    fn snapshot(&mut self) -> Result<Snapshot> {
+        let started = Instant::now();
+        if started >= self.look_again {
+            self.ports = self.reader.ports()?;
+            let pause = (started.elapsed() * LOOKING_SHARE).min(LONGEST_UNSEEN);
+            self.look_again = Instant::now() + pause;
+        }
+        self.reader.count(&mut self.ports)
+    }
 }
 
 /// What a key means; `None` for those that mean nothing here.

@@ -70,8 +70,12 @@ pub fn rates(before: &Snapshot, after: &Snapshot) -> Vec<PortRates> {
     after
         .ports
         .iter()
-        .map(|port| {
-            let earlier = before.ports.iter().find(|other| other.ifindex == port.ifindex);
+        .enumerate()
+        .map(|(place, port)| {
+            let is_same = |other: &&PortSample| other.ifindex == port.ifindex;
+            // Ports mostly stay in their places.
+            let earlier = before.ports.get(place).filter(is_same);
+            let earlier = earlier.or_else(|| before.ports.iter().find(is_same));
             let counters = earlier.map_or(PortCounters::ZERO, |other| other.counters);
             let all = |dropped: Dropped| dropped.arriving + dropped.leaving;
             let dropped =

@@ -163,8 +163,7 @@ fn drops(row: &Row<'_>) -> Vec<Line> {
     if arriving + leaving == 0 {
         return Vec::new();
     }
-    let rate = si(row.rates.dropped_per_second);
-    let text = format!("DROPPED by its device: {rate}/s, {arriving} arriving, {leaving} leaving");
+    let text = format!("DROPPED by its device so far: {arriving} arriving, {leaving} leaving");
     vec![Line::Alarm(text)]
 }
 

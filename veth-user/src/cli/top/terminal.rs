@@ -3,15 +3,21 @@
 
 use std::{
     io::{self, Stdout},
+    os::fd::AsFd as _,
     panic,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
 use ratatui::{
     Terminal,
     backend::CrosstermBackend,
@@ -51,6 +57,31 @@ impl Screen {
     pub(super) fn leave(self) -> Result<()> {
         self.entered.leave().context("restore the terminal")
     }
+}
+
+/// Why a wait was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waited {
+    /// There may be something to read.
+    Looked,
+    /// The terminal has hung up.
+    Gone,
+}
+
+/// Waits for a key, at most as long as `time`. crossterm would read the end of a terminal that is gone
+/// again and again, without an end of its own.
+pub(super) fn wait(time: Duration) -> Result<Waited> {
+    let stdin = io::stdin();
+    let mut terminal = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+    let time = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
+    match poll(&mut terminal, time) {
+        // A signal: of another size, or to stop.
+        Ok(_) | Err(Errno::EINTR) => {}
+        Err(error) => return Err(error).context("wait for a key"),
+    }
+    let gone = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
+    let is_gone = terminal[0].revents().is_some_and(|events| events.intersects(gone));
+    Ok(if is_gone { Waited::Gone } else { Waited::Looked })
 }
 
 /// That the terminal is a screen at the moment. Shared with the panic hook, so that whoever is first
@@ -98,4 +129,50 @@ fn restore(entered: &AtomicBool) -> io::Result<()> {
     let shown = execute!(io::stdout(), LeaveAlternateScreen, Show);
     disable_raw_mode()?;
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    const MESSAGE: &str = "the screen is left in a panic";
+
+    /// Set for the half of the test that runs on a terminal of its own.
+    const ON_A_TERMINAL: &str = "VETH_TEST_ON_A_TERMINAL";
+
+    #[test]
+    fn panics_on_a_screen() {
+        if std::env::var_os(ON_A_TERMINAL).is_some() {
+            let _screen = Screen::enter().expect("is on a terminal");
+            panic!("{MESSAGE}");
+        }
+    }
+
+    #[test]
+    fn panic_restores_the_terminal_before_it_is_told() {
+        let itself = std::env::current_exe().expect("it runs");
+        let test = "cli::top::terminal::tests::panics_on_a_screen";
+        let line = format!(
+            "stty -a; {} --exact {test} --nocapture; stty -a; echo ended",
+            itself.display()
+        );
+        let mut script = Command::new("script");
+        script.args(["-qec", &line, "/dev/null"]).env(ON_A_TERMINAL, "1");
+        let output = script.output().expect("is in util-linux");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let place = |what: &str| text.find(what).unwrap_or_else(|| panic!("no {what:?} in {text}"));
+        assert!(place("\x1b[?1049h") < place("\x1b[?1049l"), "{text}");
+        assert!(
+            place("\x1b[?1049l") < place(MESSAGE),
+            "the message is lost with the screen: {text}"
+        );
+        assert_eq!(text.matches("\x1b[?1049l").count(), 1, "{text}");
+        let settings = |text: &str| {
+            let from = text.find("speed").expect("stty has spoken");
+            text[from..].split_inclusive("echoke").next().map(str::to_owned)
+        };
+        assert_eq!(settings(&text), settings(&text[place(MESSAGE)..]));
+    }
 }
