@@ -26,6 +26,8 @@ const TEST_PACKAGES: &[(&str, &str, &str)] = &[
     ("runc", "runc", "what podman runs them with"),
     ("netavark", "/usr/lib/podman/netavark", "what podman connects them with"),
     ("iptables", "iptables", "what netavark publishes ports with"),
+    ("procps", "pgrep", "the process that a shell runs"),
+    ("tmux", "tmux", "a terminal that can be asked what is on it"),
     ("busybox-static", "busybox", "a shell for containers that have nothing else"),
     ("tshark", "tshark", "a second opinion on the files that captures are written to"),
     ("tcpdump", "tcpdump", "VLAN tags of frames that arrived, which the kernel keeps beside them"),

@@ -22,5 +22,6 @@ mod sandbox;
 mod scale;
 mod scenarios;
 mod sync;
+mod top;
 mod traffic;
 mod xdp;

@@ -1,0 +1,233 @@
+//! `veth top` on a terminal: tmux is the terminal, so that what a person would see is text.
+
+mod tmux;
+
+use std::{fs, process::Command};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use veth_common::Verdict;
+
+use crate::{
+    sandbox::{Sandbox, Started, VETH, wait_until},
+    traffic::{example, talk::silence_ipv6},
+};
+use tmux::Tmux;
+
+/// A fabric that is up, and what sends through it for as long as it is held.
+fn lab() -> (Sandbox, Started) {
+    let sandbox = Sandbox::new();
+    sandbox.veth(&["up", example!("pair")]).ok();
+    silence_ipv6(&sandbox, &["red", "blue"]);
+    let mut ping = sandbox.command("ip");
+    ping.args(["netns", "exec", "red", "ping", "-n", "-q", "-i", "0.01", "10.77.0.2"]);
+    let ping = Started::of(ping);
+    wait_until("frames to be redirected", || sandbox.counter("lab", "blue", "redirected").0 > 0);
+    (sandbox, ping)
+}
+
+/// Starts `veth top` in it, and waits for the first rates.
+fn start<'a>(sandbox: &'a Sandbox, environment: &str) -> Tmux<'a> {
+    let tmux = Tmux::start(sandbox, 80, 24);
+    tmux.send(&["stty -a >before; echo it was here", "Enter"]);
+    tmux.wait_for("it was here");
+    let run = format!("{environment} {VETH} top lab; echo ended $?; stty -a >after; echo done");
+    tmux.send(&[run.as_str(), "Enter"]);
+    tmux.wait_for("redirected");
+    tmux
+}
+
+/// Fails the test unless the terminal is what it was before.
+#[track_caller]
+fn assert_restored(tmux: &Tmux<'_>, code: u8) {
+    tmux.wait_for("done\n");
+    let screen = tmux.screen();
+    assert!(screen.contains(&format!("ended {code}\n")), "{screen}");
+    assert!(screen.contains("it was here\n"), "the text before is gone: {screen}");
+    assert!(!screen.contains("LAST MINUTE"), "the screen is still there: {screen}");
+    assert_eq!(tmux.ask("#{alternate_on} #{cursor_flag}"), "0 1");
+    let [before, after] = ["before", "after"]
+        .map(|name| fs::read_to_string(tmux.dir().join(name)).expect("stty has written it"));
+    assert!(before.contains(" icanon") && before.contains(" echo "), "{before}");
+    assert_eq!(after, before);
+}
+
+/// The screen without what changes from second to second: figures are `#`, curves are gone, blanks
+/// between columns are one, and so are blank lines. Multicast is what IPv6 sent before it was silenced, if
+/// it had the time.
+fn masked(screen: &str) -> String {
+    const CURVE: &str = "▁▂▃▄▅▆▇█·";
+    let mut text = String::new();
+    let is_certain = |line: &&str| {
+        !line.contains(Verdict::Multicast.name()) && !line.contains(Verdict::Multicast.help())
+    };
+    for line in screen.lines().filter(is_certain) {
+        if line.is_empty() && text.ends_with("\n\n") {
+            continue;
+        }
+        let indent = line.len() - line.trim_start().len();
+        let mut words: Vec<&str> = Vec::new();
+        for word in line.split_whitespace() {
+            match word {
+                _ if word.parse::<f64>().is_ok() => words.push("#"),
+                "k" | "M" | "G" if words.last() == Some(&"#") => {}
+                "kbit/s" | "Mbit/s" => words.push("bit/s"),
+                _ if word.chars().all(|it| CURVE.contains(it)) => {}
+                _ => words.push(word),
+            }
+        }
+        text += &format!("{}{}\n", &line[..indent], words.join(" "));
+    }
+    text
+}
+
+#[test]
+#[ignore = "needs root"]
+fn screens_of_three_sizes() {
+    let (sandbox, ping) = lab();
+    let tmux = start(&sandbox, "");
+    assert_eq!(tmux.ask("#{alternate_on} #{cursor_flag}"), "1 0");
+    // By name, so that it is always the same one that is first.
+    tmux.send(&["s", "s", "s", "s", "Down"]);
+    tmux.wait_for("PORT▼");
+    // The last is the first again, to be left as it was found.
+    for (columns, lines) in [(120, 40), (60, 15), (80, 24)] {
+        tmux.resize(columns, lines);
+        let last = usize::from(lines) - 1;
+        let is_drawn = |screen: &str| {
+            let keys = screen.lines().nth(last).is_some_and(|line| line.starts_with("q quit"));
+            // The line under the ports is as wide as the screen.
+            let mut lines = screen.lines();
+            let line = lines.find(|line| line.starts_with("── red"));
+            keys && line.is_some_and(|line| line.chars().count() == usize::from(columns))
+        };
+        tmux.wait_until(&format!("a screen of {columns} by {lines}"), is_drawn);
+        insta::assert_snapshot!(format!("{columns}_by_{lines}"), masked(&tmux.screen()));
+    }
+    tmux.send(&["q"]);
+    assert_restored(&tmux, 0);
+    drop((tmux, ping));
+    sandbox.down("lab");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn terminal_is_restored_by_keys_and_signals() {
+    let (sandbox, ping) = lab();
+    for key in ["q", "C-c"] {
+        println!("{key}");
+        let tmux = start(&sandbox, "");
+        tmux.send(&[key]);
+        assert_restored(&tmux, 0);
+    }
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        println!("{signal}");
+        let tmux = start(&sandbox, "");
+        kill(child_of(&tmux.ask("#{pane_pid}")), signal).expect("it runs");
+        assert_restored(&tmux, 0);
+    }
+    drop(ping);
+    sandbox.down("lab");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn terminal_that_goes_ends_it() {
+    let (sandbox, ping) = lab();
+    let tmux = start(&sandbox, "");
+    let veth = child_of(&tmux.ask("#{pane_pid}"));
+    assert!(kill(veth, None).is_ok());
+    drop(tmux);
+    wait_until("it to end", || kill(veth, None).is_err());
+    drop(ping);
+    sandbox.down("lab");
+}
+
+/// The only child of a process.
+fn child_of(pid: &str) -> Pid {
+    let mut pgrep = Command::new("pgrep");
+    let output = pgrep.args(["-P", pid]).output().expect("procps is there");
+    let text = String::from_utf8_lossy(&output.stdout);
+    Pid::from_raw(text.trim().parse().expect("it has one child"))
+}
+
+#[test]
+#[ignore = "needs root"]
+fn fabric_that_goes_ends_it_with_the_reason() {
+    let (sandbox, ping) = lab();
+    let tmux = start(&sandbox, "");
+    drop(ping);
+    sandbox.down("lab");
+    assert_restored(&tmux, 1);
+    assert!(tmux.screen().contains("veth: "), "{}", tmux.screen());
+}
+
+#[test]
+#[ignore = "needs root"]
+fn keys_filter_pause_and_explain() {
+    let (sandbox, ping) = lab();
+    let tmux = start(&sandbox, "");
+    tmux.send(&["/", "bl"]);
+    tmux.wait_for("filter: bl_");
+    tmux.send(&["Enter"]);
+    tmux.wait_until("only one port", |screen| {
+        screen.contains("1 of 2 ports") && !screen.contains("  red ")
+    });
+    tmux.send(&["Escape"]);
+    tmux.wait_for("  red ");
+    tmux.send(&["?"]);
+    tmux.wait_for("reversed");
+    tmux.send(&["x", "Space"]);
+    tmux.wait_for("PAUSED");
+    tmux.send(&["Space"]);
+    tmux.wait_until("time to go on", |screen| !screen.contains("PAUSED"));
+    tmux.send(&["q"]);
+    assert_restored(&tmux, 0);
+    drop((tmux, ping));
+    sandbox.down("lab");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn colours_are_the_sixteen_of_the_terminal_or_none() {
+    let (sandbox, ping) = lab();
+    for (environment, is_coloured) in [("", true), ("NO_COLOR=", true), ("NO_COLOR=1", false)] {
+        let tmux = start(&sandbox, environment);
+        let attributes = tmux.attributes();
+        let numbers = attributes.split([';', '|']);
+        let is_inverse = numbers.clone().any(|number| number == "7");
+        assert!(is_inverse, "{environment}: what is selected shows in any case: {attributes}");
+        let is_colour = |number: &str| {
+            let number = number.parse::<u8>().unwrap_or(0);
+            matches!(number, 30..=38 | 40..=48 | 90..=97 | 100..=107)
+        };
+        assert_eq!(numbers.clone().any(is_colour), is_coloured, "{environment}: {attributes}");
+        // The sixteen have two spellings; as indices they are the first of 256.
+        assert!(!attributes.contains("38;2;") && !attributes.contains("48;2;"), "{attributes}");
+        for index in attributes.split("8;5;").skip(1) {
+            let index: u8 =
+                index.split([';', '|']).next().map_or(0, |it| it.parse().unwrap_or(255));
+            assert!(index < 16, "{environment}: more than sixteen: {attributes}");
+        }
+        tmux.send(&["q"]);
+        assert_restored(&tmux, 0);
+    }
+    drop(ping);
+    sandbox.down("lab");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn without_a_terminal_it_names_what_does_without() {
+    let sandbox = Sandbox::new();
+    sandbox.veth(&["up", example!("pair")]).ok();
+    for arguments in [&["top", "lab"][..], &["top"], &["top", "lab", "--json"]] {
+        let run = sandbox.veth(arguments);
+        assert_eq!(run.stdout, "");
+        run.fails(2, "veth stats --watch");
+    }
+    sandbox.down("lab");
+}
