@@ -17,6 +17,7 @@ mod fdb;
 mod mac;
 pub mod names;
 mod near;
+mod pairs;
 #[cfg(feature = "user")]
 mod pod;
 mod port;
@@ -34,6 +35,7 @@ pub use counters::{Counter, PortCounters};
 pub use fdb::{FdbEntry, FdbFlags, Lease};
 pub use mac::{Mac, MacKey};
 pub use near::{NEAR_PLACES, near_place};
+pub use pairs::{PAIRS_MAX, Pair};
 pub use port::{Ifindex, MAX_SLOTS, PortEntry, PortFlags, PortSlot};
 pub use prepared::Prepared;
 pub use verdict::{VERDICT_COUNT, Verdict};
@@ -43,7 +45,7 @@ pub use verdict::{VERDICT_COUNT, Verdict};
 /// It is written into the pinned `VETH_META` map. A control plane reuses pinned maps only when
 /// this number is its own; otherwise it builds a new set of maps beside the old one and moves the
 /// ports over.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Identity of a pinned datapath: the single value of the `VETH_META` map.
 ///

@@ -38,14 +38,27 @@ pub const MAP_FRAMES: &str = "VETH_FRAMES";
 /// What became of frames that were to be captured ([`CaptureTally`](crate::CaptureTally)),
 /// `BPF_MAP_TYPE_PERCPU_ARRAY` with one value.
 pub const MAP_TALLY: &str = "VETH_TALLY";
-/// The variables of the object. There is one, [`CaptureRule`](crate::CaptureRule).
-pub const VARIABLES: &str = ".bss";
-/// What the variables are pinned as, `BPF_MAP_TYPE_ARRAY` with one value.
+/// The variable of captures, [`CaptureRule`](crate::CaptureRule), by the section that it is in.
+pub const CAPTURE_VARIABLE: &str = ".bss";
+/// What it is pinned as, `BPF_MAP_TYPE_ARRAY` with one value.
 pub const MAP_CAPTURE: &str = "VETH_CAPTURE";
 
+/// Frames handed from one port to another ([`Counter`](crate::Counter)), by
+/// [`Pair`](crate::Pair), `BPF_MAP_TYPE_PERCPU_HASH`.
+pub const MAP_PAIRS: &str = "VETH_PAIRS";
+/// Until when pairs are counted, in nanoseconds of `CLOCK_MONOTONIC`, by the section that the variable
+/// is in. Apart from that of captures, because the kernel writes a section as a whole, and the two
+/// are not written by the same process.
+pub const PAIRS_VARIABLE: &str = ".bss.pairs";
+/// What it is pinned as, `BPF_MAP_TYPE_ARRAY` with one value.
+pub const MAP_PAIRS_UNTIL: &str = "VETH_PAIRS_UNTIL";
+
 /// The maps of every object.
-pub const MAPS: [&str; 7] =
-    [MAP_PORTS, MAP_FDB, MAP_NEAR, MAP_COUNTERS, MAP_META, MAP_FRAMES, MAP_TALLY];
+pub const MAPS: [&str; 8] =
+    [MAP_PORTS, MAP_FDB, MAP_NEAR, MAP_COUNTERS, MAP_META, MAP_FRAMES, MAP_TALLY, MAP_PAIRS];
+/// The variables of every object, by their sections and by the names of their pins.
+pub const VARIABLES: [(&str, &str); 2] =
+    [(CAPTURE_VARIABLE, MAP_CAPTURE), (PAIRS_VARIABLE, MAP_PAIRS_UNTIL)];
 /// The maps that only the XDP object has.
 pub const XDP_MAPS: [&str; 2] = [MAP_TARGETS, MAP_PREPARED];
 /// The XDP program that makes frames for the benchmark.

@@ -3,8 +3,8 @@
 //! All the `unsafe` of this crate is here.
 
 use crate::{
-    CaptureRule, CaptureTally, FdbEntry, Generate, Ifindex, MacKey, Meta, PortCounters, PortEntry,
-    Prepared, Sunk,
+    CaptureRule, CaptureTally, Counter, FdbEntry, Generate, Ifindex, MacKey, Meta, Pair,
+    PortCounters, PortEntry, Prepared, Sunk,
 };
 
 macro_rules! pod {
@@ -19,11 +19,13 @@ macro_rules! pod {
 pod!(
     CaptureRule,
     CaptureTally,
+    Counter,
     FdbEntry,
     Generate,
     Ifindex,
     MacKey,
     Meta,
+    Pair,
     PortCounters,
     PortEntry,
     Prepared,

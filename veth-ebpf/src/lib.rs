@@ -21,6 +21,7 @@ pub mod forward;
 pub mod header;
 pub mod maps;
 pub mod packet;
+pub mod pairs;
 pub mod skb;
 pub mod tables;
 pub mod xdp;

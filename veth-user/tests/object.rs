@@ -7,14 +7,15 @@ use object::{
     Object as _, ObjectSection as _, ObjectSymbol as _, Section, SectionKind, SymbolKind,
 };
 use veth_common::{
-    CAPTURE_RING_BYTES, CaptureRule, CaptureTally, FdbEntry, Generate, Ifindex, MAX_SLOTS, MacKey,
-    Meta, NEAR_PLACES, PortCounters, PortEntry, Prepared, Sunk, names,
+    CAPTURE_RING_BYTES, CaptureRule, CaptureTally, Counter, FdbEntry, Generate, Ifindex, MAX_SLOTS,
+    MacKey, Meta, NEAR_PLACES, PAIRS_MAX, Pair, PortCounters, PortEntry, Prepared, Sunk, names,
 };
 use veth_user::datapath::{BENCH_OBJECT, TC_OBJECT, XDP_OBJECT};
 
 /// `enum bpf_map_type` of `linux/bpf.h`.
 const BPF_MAP_TYPE_HASH: u32 = 1;
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
+const BPF_MAP_TYPE_PERCPU_HASH: u32 = 5;
 const BPF_MAP_TYPE_PERCPU_ARRAY: u32 = 6;
 const BPF_MAP_TYPE_DEVMAP: u32 = 14;
 const BPF_MAP_TYPE_RINGBUF: u32 = 27;
@@ -239,6 +240,9 @@ fn definition_of(map: &str) -> MapDefinition {
             MapDefinition::new::<(), ()>(BPF_MAP_TYPE_RINGBUF, CAPTURE_RING_BYTES, 0)
         }
         names::MAP_TALLY => MapDefinition::new::<u32, CaptureTally>(PERCPU_ARRAY, 1, 0),
+        names::MAP_PAIRS => {
+            MapDefinition::new::<Pair, Counter>(BPF_MAP_TYPE_PERCPU_HASH, PAIRS_MAX, sparse)
+        }
         names::MAP_TARGETS => MapDefinition {
             // With room for a program behind each device (`struct bpf_devmap_val`), which none has;
             // kernels before 5.8 know only the device.
@@ -255,11 +259,12 @@ fn definition_of(map: &str) -> MapDefinition {
 }
 
 #[test]
-fn the_rule_of_captures_is_the_only_variable() {
+fn variables_are_the_rule_of_captures_and_the_time_until_pairs_are_counted() {
     for object in Object::all() {
         let elf = object.elf();
-        let size = section(&elf, names::VARIABLES).size();
-        assert_eq!(size, size_of::<CaptureRule>() as u64, "{}", object.name);
+        let sizes = names::VARIABLES.map(|(variable, _)| section(&elf, variable).size());
+        let wanted = [size_of::<CaptureRule>(), size_of::<u64>()].map(|size| size as u64);
+        assert_eq!(sizes, wanted, "{}", object.name);
     }
 }
 
@@ -309,7 +314,8 @@ fn forwarding_path_has_nothing_to_log_with() {
                 )
             })
             .map(|section| section.name().expect("a name").to_owned())
-            .filter(|name| name.starts_with('.') && name != ".rodata" && name != names::VARIABLES)
+            .filter(|name| name.starts_with('.') && name != ".rodata")
+            .filter(|name| names::VARIABLES.iter().all(|(variable, _)| name != variable))
             .collect();
         assert_eq!(data, Vec::<String>::new(), "{}", object.name);
     }

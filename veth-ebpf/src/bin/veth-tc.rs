@@ -8,7 +8,7 @@
 mod program {
     use aya_ebpf::{bindings::TC_ACT_UNSPEC, macros::classifier, programs::TcContext};
     use veth_common::{Counter, Verdict};
-    use veth_ebpf::{capture, forward, maps, maps::Maps, packet::Packet as _, skb::Skb};
+    use veth_ebpf::{capture, forward, maps, maps::Maps, packet::Packet as _, pairs, skb::Skb};
 
     /// Runs for every frame that a namespace sends into the fabric.
     #[classifier]
@@ -32,7 +32,12 @@ mod program {
         );
 
         match decision.verdict {
-            Verdict::Redirected => skb.redirect_to_peer_of(decision.target.port),
+            Verdict::Redirected => {
+                if pairs::is_on() {
+                    pairs::count(&decision, &frame);
+                }
+                skb.redirect_to_peer_of(decision.target.port)
+            }
             _ => {
                 if let Some(station) = forward::moved_station(&skb, skb.ingress(), &Maps) {
                     maps::revoke(station);

@@ -19,6 +19,7 @@ mod program {
         maps,
         maps::{Maps, PORTS_MAX},
         packet::Packet as _,
+        pairs,
         xdp::Frame,
     };
 
@@ -61,6 +62,9 @@ mod program {
         };
         let counter = Counter { frames: 1, bytes: u64::from(frame.len_bytes()), segments: 1 };
         maps::count(decision.slot, verdict, &counter);
+        if verdict == Verdict::Redirected && pairs::is_on() {
+            pairs::count(&decision, &counter);
+        }
 
         #[cfg(feature = "log")]
         aya_log_ebpf::debug!(

@@ -2,18 +2,23 @@
 //! what became of those that did not fit.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use aya::{
-    maps::{Array, Map, MapData, MapError, PerCpuArray, PerCpuValues, RingBuf},
+    maps::{Array, MapData, PerCpuArray, PerCpuValues, RingBuf},
     util::nr_cpus,
 };
-use nix::time::{ClockId, clock_gettime};
 use veth_common::{CaptureRule, CaptureTally, names};
 
-use super::{DatapathError, dir_of};
+use super::{
+    DatapathError,
+    clock::{end_of, monotonic},
+    dir_of,
+    error::map_failed,
+    pins::open_pin,
+};
 
 /// How long the program captures without hearing from the reader.
 const LEASE: Duration = Duration::from_secs(2);
@@ -50,22 +55,22 @@ impl FrameSource {
         if pins.iter().any(|name| !dir.join(name).exists()) {
             return Ok(None);
         }
-        let [variables, tally, frames] = pins.map(|name| open(&dir, name));
-        let failed = |name| move |source| failed("open", name)(source);
+        let [variables, tally, frames] = pins.map(|name| open_pin(&dir, name));
         let mut source = Self {
             pin: dir.join(names::MAP_CAPTURE),
             // Frames of an earlier capture may still be in the ring buffer.
             rule: CaptureRule { session: session(), ..rule },
             renewed: Instant::now(),
-            variables: Array::try_from(variables?).map_err(failed(names::MAP_CAPTURE))?,
-            tally: PerCpuArray::try_from(tally?).map_err(failed(names::MAP_TALLY))?,
-            frames: RingBuf::try_from(frames?).map_err(failed(names::MAP_FRAMES))?,
+            variables: Array::try_from(variables?)
+                .map_err(map_failed("open", names::MAP_CAPTURE))?,
+            tally: PerCpuArray::try_from(tally?).map_err(map_failed("open", names::MAP_TALLY))?,
+            frames: RingBuf::try_from(frames?).map_err(map_failed("open", names::MAP_FRAMES))?,
         };
         // Programs must not see half of a rule: this one says that there is none, and its other
         // fields are those of the one that follows.
         source.write(0)?;
         source.reset()?;
-        source.write(end_of_lease())?;
+        source.write(end_of(LEASE))?;
         Ok(Some(source))
     }
 
@@ -90,7 +95,7 @@ impl FrameSource {
         const AT_ONCE: usize = 4096;
 
         if self.renewed.elapsed() >= RENEWAL {
-            self.write(end_of_lease())?;
+            self.write(end_of(LEASE))?;
             self.renewed = Instant::now();
         }
         let mut any = false;
@@ -124,7 +129,7 @@ impl FrameSource {
     ///
     /// When the map cannot be read.
     pub fn tally(&self) -> Result<CaptureTally, DatapathError> {
-        let shares = self.tally.get(&0, 0).map_err(failed("read", names::MAP_TALLY))?;
+        let shares = self.tally.get(&0, 0).map_err(map_failed("read", names::MAP_TALLY))?;
         let mut total = CaptureTally::default();
         for share in shares.iter() {
             total.add(share);
@@ -134,7 +139,7 @@ impl FrameSource {
 
     fn write(&mut self, until_ns: u64) -> Result<(), DatapathError> {
         let rule = CaptureRule { until_ns, ..self.rule };
-        self.variables.set(0, rule, 0).map_err(failed("write", names::MAP_CAPTURE))
+        self.variables.set(0, rule, 0).map_err(map_failed("write", names::MAP_CAPTURE))
     }
 
     fn reset(&mut self) -> Result<(), DatapathError> {
@@ -144,7 +149,7 @@ impl FrameSource {
         };
         let count = nr_cpus().map_err(|(_, source)| cpus(source))?;
         let zero = PerCpuValues::try_from(vec![CaptureTally::default(); count]).map_err(cpus)?;
-        self.tally.set(0, zero, 0).map_err(failed("write", names::MAP_TALLY))
+        self.tally.set(0, zero, 0).map_err(map_failed("write", names::MAP_TALLY))
     }
 }
 
@@ -155,34 +160,8 @@ impl Drop for FrameSource {
     }
 }
 
-/// The clock of the program, since boot.
-pub fn monotonic() -> Duration {
-    clock(ClockId::CLOCK_MONOTONIC)
-}
-
-/// The clock of people, since 1970.
-pub fn realtime() -> Duration {
-    clock(ClockId::CLOCK_REALTIME)
-}
-
-fn clock(id: ClockId) -> Duration {
-    Duration::from(clock_gettime(id).expect("every kernel has this clock"))
-}
-
-fn end_of_lease() -> u64 {
-    u64::try_from((monotonic() + LEASE).as_nanos()).unwrap_or(u64::MAX)
-}
-
 /// A number that the capture before this one does not have.
 fn session() -> u32 {
     let now = monotonic();
     now.subsec_nanos() ^ std::process::id().rotate_left(16)
-}
-
-fn open(dir: &Path, name: &'static str) -> Result<Map, DatapathError> {
-    MapData::from_pin(dir.join(name)).and_then(Map::from_map_data).map_err(failed("open", name))
-}
-
-fn failed(verb: &'static str, name: &'static str) -> impl Fn(MapError) -> DatapathError {
-    move |source| DatapathError::Map { action: format!("{verb} map {name}"), source }
 }

@@ -15,6 +15,7 @@ use veth_common::{
 
 use super::{
     CounterMap, DatapathError, dir_of,
+    error::map_failed,
     features::has_coarse_clock,
     load::{lift_memory_limit, object_of},
     pins::{pin_name, pinned_meta},
@@ -204,18 +205,18 @@ impl Own {
         if let Some(port) = entries.port {
             slots.push(port.slot);
             let written = self.ports.insert(LOOPBACK, port, 0);
-            written.map_err(failed(names::MAP_PORTS, "write"))?;
+            written.map_err(map_failed("write", names::MAP_PORTS))?;
         }
         for (mac, Lookup { near, fdb }) in &entries.stations {
             let key = MacKey::of(*mac);
             slots.extend([near, fdb].into_iter().flatten().map(|entry| entry.slot));
             if let Some(entry) = near {
                 let written = self.near.set(near_place(key), as_here(*entry), 0);
-                written.map_err(failed(names::MAP_NEAR, "write"))?;
+                written.map_err(map_failed("write", names::MAP_NEAR))?;
             }
             if let Some(entry) = fdb {
                 let written = self.fdb.insert(key, as_here(*entry), 0);
-                written.map_err(failed(names::MAP_FDB, "write"))?;
+                written.map_err(map_failed("write", names::MAP_FDB))?;
             }
         }
         slots.sort_unstable();
@@ -241,12 +242,12 @@ impl Own {
     /// Forgets what was taken; places of the near table are written anew each time they are used.
     fn clear(&mut self, entries: &Entries) -> Result<(), DatapathError> {
         if entries.port.is_some() {
-            self.ports.remove(&LOOPBACK).map_err(failed(names::MAP_PORTS, "empty"))?;
+            self.ports.remove(&LOOPBACK).map_err(map_failed("empty", names::MAP_PORTS))?;
         }
         for (mac, lookup) in &entries.stations {
             if lookup.fdb.is_some() {
                 let removed = self.fdb.remove(&MacKey::of(*mac));
-                removed.map_err(failed(names::MAP_FDB, "empty"))?;
+                removed.map_err(map_failed("empty", names::MAP_FDB))?;
             }
         }
         Ok(())
@@ -271,7 +272,7 @@ fn as_map<T>(
     map: Map,
     convert: impl FnOnce(Map) -> Result<T, MapError>,
 ) -> Result<T, DatapathError> {
-    convert(map).map_err(failed(name, "open"))
+    convert(map).map_err(map_failed("open", name))
 }
 
 /// What a lookup found; nothing being there is no failure.
@@ -282,10 +283,6 @@ fn found<T>(
     match looked_up {
         Ok(value) => Ok(Some(value)),
         Err(MapError::KeyNotFound) => Ok(None),
-        Err(source) => Err(failed(name, "read")(source)),
+        Err(source) => Err(map_failed("read", name)(source)),
     }
-}
-
-fn failed(name: &'static str, verb: &'static str) -> impl Fn(MapError) -> DatapathError {
-    move |source| DatapathError::Map { action: format!("{verb} map {name}"), source }
 }

@@ -137,6 +137,14 @@ impl DatapathError {
     }
 }
 
+/// What to make of an operation on the map `name` that failed.
+pub(super) fn map_failed(
+    verb: &'static str,
+    name: &'static str,
+) -> impl Fn(MapError) -> DatapathError {
+    move |source| DatapathError::Map { action: format!("{verb} map {name}"), source }
+}
+
 /// The error with all its causes on one line: aya's own messages stop at the first.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = String::new();

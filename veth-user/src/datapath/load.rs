@@ -87,7 +87,9 @@ impl Datapath {
         for name in maps_of(path) {
             loader.map_pin_path(name, dir.join(name));
         }
-        loader.map_pin_path(names::VARIABLES, dir.join(names::MAP_CAPTURE));
+        for (variable, pin) in names::VARIABLES {
+            loader.map_pin_path(variable, dir.join(pin));
+        }
         let has_coarse_clock = u8::from(has_coarse_clock(path)?);
         loader.override_global(names::GLOBAL_HAS_COARSE_CLOCK, &has_coarse_clock, true);
         let mut object = loader.load(object_of(path))?;
@@ -337,7 +339,8 @@ impl Datapath {
 /// it, so that record stays.
 fn remove_objects(dir: &Path) -> Result<(), DatapathError> {
     let paths = [FastPath::Tc, FastPath::Xdp];
-    let maps = names::MAPS.into_iter().chain([names::MAP_TARGETS, names::MAP_CAPTURE]);
+    let variables = names::VARIABLES.map(|(_, pin)| pin);
+    let maps = names::MAPS.into_iter().chain([names::MAP_TARGETS]).chain(variables);
     for name in maps.chain(paths.map(pin_name)) {
         bpffs::unpin(&dir.join(name))?;
     }

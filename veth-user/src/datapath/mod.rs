@@ -7,6 +7,7 @@
 //! VETH_PORTS VETH_FDB VETH_NEAR                  maps
 //! VETH_COUNTERS VETH_META                        more of them
 //! VETH_CAPTURE VETH_FRAMES VETH_TALLY            more of them, for captures
+//! VETH_PAIRS VETH_PAIRS_UNTIL                    more of them, for who talks to whom
 //! VETH_TARGETS VETH_PREPARED                     more of them, for XDP
 //! tc_ingress, or xdp_ingress                     the program
 //! ports/<ifindex>                                one link for each hooked port: tcx, or XDP
@@ -18,6 +19,7 @@ mod attach;
 pub mod bench;
 mod bpffs;
 mod capture;
+mod clock;
 mod counters;
 mod dry_run;
 mod error;
@@ -28,6 +30,7 @@ mod load;
 mod log;
 mod near;
 mod object;
+mod pairs;
 mod pins;
 mod prepared;
 mod program;
@@ -36,7 +39,8 @@ mod tables;
 
 pub use attach::{Attached, FILTER, FilterPlace, Hook, PortDevice, Present, detach_clsact};
 pub use bpffs::{BpffsError, dir_of, fabrics, remove_dir};
-pub use capture::{FrameSource, monotonic, realtime};
+pub use capture::FrameSource;
+pub use clock::{monotonic, realtime};
 pub use counters::CounterMap;
 pub use dry_run::DryRun;
 pub use error::DatapathError;
@@ -46,6 +50,7 @@ pub use load::{Datapath, ProgramSource};
 #[cfg(feature = "ebpf-log")]
 pub use log::print_records;
 pub use object::{BENCH_OBJECT, RELEASE, TC_OBJECT, XDP_OBJECT, release_text};
+pub use pairs::PairMap;
 pub use pins::{
     has_link, is_of_another, linked_program, pinned_leases, pinned_path, pinned_ports,
     pinned_program, pinned_stations, read_meta, remove_links,

@@ -12,6 +12,7 @@ use super::{
     DatapathError,
     attach::program_of_link,
     bpffs, dir_of,
+    error::map_failed,
     program::Program,
     tables::{read_ports, read_targets},
 };
@@ -104,6 +105,12 @@ fn pinned_map(fabric: &str, name: &str) -> Result<Option<Map>, DatapathError> {
     let map = MapData::from_pin(&pin).and_then(Map::from_map_data);
     map.map(Some)
         .map_err(|source| DatapathError::Map { action: format!("open {}", pin.display()), source })
+}
+
+/// The map that is pinned as `name` in `dir`.
+pub(super) fn open_pin(dir: &Path, name: &'static str) -> Result<Map, DatapathError> {
+    let map = MapData::from_pin(dir.join(name)).and_then(Map::from_map_data);
+    map.map_err(map_failed("open", name))
 }
 
 pub(super) fn pinned_meta(dir: &Path) -> Result<Option<Meta>, DatapathError> {

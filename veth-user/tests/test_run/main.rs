@@ -10,6 +10,7 @@ mod capture;
 mod explained;
 mod fixtures;
 mod frame;
+mod pairs;
 mod program;
 mod time_per_frame;
 mod wire;

@@ -4,20 +4,25 @@ use std::collections::BTreeMap;
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, MapData, PerCpuArray, RingBuf, xdp::DevMap},
+    maps::{
+        Array, HashMap, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf,
+        xdp::DevMap,
+    },
     programs::{
         ProgramError, ProgramType, SchedClassifier, TestRun as _, TestRunOptions, TestRunResult,
         Xdp,
     },
     sys::{BpfHelper, is_helper_supported},
+    util::nr_cpus,
 };
 use nix::{
+    errno::Errno,
     sys::resource::{RLIM_INFINITY, Resource, setrlimit},
     unistd::Uid,
 };
 use veth_common::{
-    CaptureRule, Counter, FdbEntry, FdbFlags, Ifindex, Lease, MAX_SLOTS, Mac, MacKey, PortCounters,
-    PortEntry, PortFlags, PortSlot, Verdict, names, near_place,
+    CaptureRule, Counter, FdbEntry, FdbFlags, Ifindex, Lease, MAX_SLOTS, Mac, MacKey, Pair,
+    PortCounters, PortEntry, PortFlags, PortSlot, Verdict, names, near_place,
 };
 use veth_user::{
     datapath::{TC_OBJECT, XDP_OBJECT},
@@ -196,10 +201,51 @@ impl Program {
 
     /// Has the program capture.
     pub(crate) fn set_capture(&mut self, rule: CaptureRule) {
-        let map = self.object.map_mut(names::VARIABLES).expect("is in the object");
+        let map = self.object.map_mut(names::CAPTURE_VARIABLE).expect("is in the object");
         let mut variables =
             Array::<&mut MapData, CaptureRule>::try_from(map).expect("is an array of one");
         variables.set(0, rule, 0).expect("has that value");
+    }
+
+    /// Has the program count pairs until then, with an entry for what there is no room for.
+    pub(crate) fn set_pairs(&mut self, until_ns: u64) {
+        let map = self.object.map_mut(names::PAIRS_VARIABLE).expect("is in the object");
+        let mut variable = Array::<&mut MapData, u64>::try_from(map).expect("is an array of one");
+        variable.set(0, until_ns, 0).expect("has that value");
+        self.add_pair(Pair::OTHERS);
+    }
+
+    /// Puts an entry without a frame into the pair map.
+    pub(crate) fn add_pair(&mut self, pair: Pair) {
+        let map = self.object.map_mut(names::MAP_PAIRS).expect("is in the object");
+        let mut pairs =
+            PerCpuHashMap::<&mut MapData, Pair, Counter>::try_from(map).expect("is a map of pairs");
+        let zero = || {
+            let shares = vec![Counter::default(); nr_cpus().expect("is known")];
+            PerCpuValues::try_from(shares).expect("one for each CPU")
+        };
+        // The kernel keeps a few entries in store, and makes more when they are gone.
+        while let Err(MapError::SyscallError(error)) = pairs.insert(pair, zero(), 0) {
+            assert_eq!(error.io_error.raw_os_error(), Some(Errno::ENOMEM as i32), "has room");
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    }
+
+    /// What each pair has counted, those without a frame left out.
+    pub(crate) fn pairs(&self) -> BTreeMap<Pair, Counter> {
+        let map = self.object.map(names::MAP_PAIRS).expect("is in the object");
+        let pairs =
+            PerCpuHashMap::<&MapData, Pair, Counter>::try_from(map).expect("is a map of pairs");
+        let mut counted = BTreeMap::new();
+        for entry in pairs.iter() {
+            let (pair, shares) = entry.expect("can be read");
+            let mut total = Counter::default();
+            shares.iter().for_each(|share| total.add(share));
+            if total != Counter::default() {
+                counted.insert(pair, total);
+            }
+        }
+        counted
     }
 
     /// The records in the ring buffer.

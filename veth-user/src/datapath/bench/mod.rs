@@ -14,7 +14,7 @@ use aya::{
 };
 use veth_common::names;
 
-use super::{DatapathError, object::BENCH_OBJECT};
+use super::{DatapathError, error::map_failed, object::BENCH_OBJECT};
 
 pub use generator::{FrameTemplate, Generator};
 pub use sink::{Sink, SinkHook};
@@ -78,8 +78,4 @@ fn program_failed(
         action: format!("{verb} {name}"),
         source: Box::new(source),
     }
-}
-
-fn map_failed(verb: &'static str, name: &'static str) -> impl Fn(MapError) -> DatapathError {
-    move |source| DatapathError::Map { action: format!("{verb} map {name}"), source }
 }

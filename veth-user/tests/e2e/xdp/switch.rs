@@ -29,10 +29,10 @@ struct Switch {
     pins: &'static str,
 }
 
-const TC_PINS: &str = "VETH_CAPTURE\nVETH_COUNTERS\nVETH_FDB\nVETH_FRAMES\nVETH_META\nVETH_NEAR\nVETH_PORTS\n\
-     VETH_TALLY\nports\ntc_ingress\n";
+const TC_PINS: &str = "VETH_CAPTURE\nVETH_COUNTERS\nVETH_FDB\nVETH_FRAMES\nVETH_META\nVETH_NEAR\nVETH_PAIRS\n\
+     VETH_PAIRS_UNTIL\nVETH_PORTS\nVETH_TALLY\nports\ntc_ingress\n";
 const XDP_PINS: &str = "VETH_CAPTURE\nVETH_COUNTERS\nVETH_FDB\nVETH_FRAMES\nVETH_META\nVETH_NEAR\n\
-                        VETH_PORTS\nVETH_PREPARED\nVETH_TALLY\nVETH_TARGETS\nports\nxdp_ingress\n";
+                        VETH_PAIRS\nVETH_PAIRS_UNTIL\nVETH_PORTS\nVETH_PREPARED\nVETH_TALLY\nVETH_TARGETS\nports\nxdp_ingress\n";
 
 const NONE: Switch = Switch { arguments: &["--datapath", "none"], hook: None, pins: "" };
 const XDP: Switch = Switch { arguments: &["--datapath", "xdp"], hook: Some("xdp"), pins: XDP_PINS };
