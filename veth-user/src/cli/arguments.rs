@@ -84,6 +84,7 @@ Exit status 1 when something is not as it should be.")]
   veth stats lab             totals
   veth stats lab --watch     rates, every second
   veth stats lab --watch 5   rates, every five seconds
+  veth stats lab --pairs     who talks to whom
   veth stats lab --json | jq '.ports[].verdicts.redirected.frames'
 
 Frames are counted where they enter the fabric. `redirected` counts what was handed to the
@@ -105,12 +106,12 @@ are seen where they enter the fabric. A capture that is killed is over after two
   veth log lab --verdict destination_unknown --verdict source_moved
   veth log lab --rate 1000 --json | jq .verdict")]
     Log(LogOptions),
-    /// Watch a fabric on the whole screen: ports by rate, and the verdicts of the selected one.
+    /// Watch a fabric on the whole screen: ports by rate, verdicts of the selected one, who talks to whom.
     #[command(after_help = "Examples:
   veth top        the only fabric there is
   veth top lab    this one
 
-`?` lists the keys, `q` leaves. NO_COLOR is honoured. Without a terminal, `veth stats --watch` says
+Tab shows who talks to whom, `?` lists the keys, `q` leaves. NO_COLOR is honoured. Without a terminal, `veth stats --watch` says
 the same.")]
     Top(TopOptions),
     /// List every veth pair of the machine: both ends, in all namespaces, and whose they are.
@@ -274,6 +275,9 @@ pub struct StatsOptions {
     /// Show rates again and again, every SECS seconds.
     #[arg(long, value_name = "SECS", num_args = 0..=1, default_missing_value = "1", value_parser = seconds)]
     pub watch: Option<f64>,
+    /// Count for a second who talks to whom, or with --watch again and again.
+    #[arg(long)]
+    pub pairs: bool,
 }
 
 /// Options of `top`.

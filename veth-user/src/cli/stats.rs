@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use terminal_size::{Height, Width, terminal_size};
-use veth_common::{PortCounters, PortSlot};
+use veth_common::{Counter, Pair, PortCounters};
 
 use super::{
     arguments::StatsOptions,
@@ -15,8 +15,8 @@ use super::{
     target::only_fabric,
 };
 use crate::{
-    counters::{Dropped, PortRates, PortSample, Snapshot, rates},
-    datapath::{self, CounterMap},
+    counters::{Dropped, PortRates, PortSample, Snapshot, rates, traffic},
+    datapath::{self, CounterMap, PairMap},
     fabric::{self, CountedPort},
     forwarding::FastPath,
     netlink::Netlink,
@@ -27,6 +27,9 @@ use crate::{
 pub(super) fn run(session: &Session, options: &StatsOptions) -> Result<()> {
     let name = only_fabric(options.name.as_deref())?;
     let mut reader = Reader::open(&name)?;
+    if options.pairs {
+        return run_pairs(session, &mut reader, options.watch);
+    }
     let Some(interval) = options.watch else {
         let snapshot = reader.snapshot()?;
         return if session.json {
@@ -50,11 +53,35 @@ pub(super) fn run(session: &Session, options: &StatsOptions) -> Result<()> {
     Ok(())
 }
 
+/// Shows who talks to whom: once, or again and again.
+fn run_pairs(session: &Session, reader: &mut Reader, watch: Option<f64>) -> Result<()> {
+    let interval = Duration::from_secs_f64(watch.unwrap_or(1.0));
+    let mut screen = Screen::default();
+    let mut before = reader.snapshot_with_pairs()?;
+    while session.sleep(interval) {
+        let after = reader.snapshot_with_pairs()?;
+        if let Some(traffic) = traffic(&before, &after) {
+            if session.json {
+                print_json(&traffic)?;
+            } else {
+                screen.show(&report::pairs_table(&traffic, lines_of_screen()))?;
+            }
+        }
+        if watch.is_none() {
+            break;
+        }
+        before = after;
+    }
+    Ok(())
+}
+
 /// Takes snapshots of a fabric's counters.
 pub(super) struct Reader {
     host: Netlink,
     fabric: FabricName,
     counters: CounterMap,
+    /// What pairs count, once that was asked for.
+    pairs: Option<PairMap>,
     path: FastPath,
     started: Instant,
 }
@@ -71,6 +98,7 @@ impl Reader {
             host: Netlink::open()?,
             fabric: fabric.clone(),
             counters,
+            pairs: None,
             path: datapath::pinned_path(fabric.as_str()).unwrap_or(FastPath::Tc),
             started: Instant::now(),
         })
@@ -81,51 +109,81 @@ impl Reader {
         self.count(&mut ports)
     }
 
-    /// The ports, what their devices dropped, and where they are counted; nothing is counted yet.
-    pub(super) fn ports(&mut self) -> Result<Vec<(PortSlot, PortSample)>> {
+    /// The same, with what pairs have counted since somebody began to look at them.
+    pub(super) fn snapshot_with_pairs(&mut self) -> Result<Snapshot> {
+        let snapshot = self.snapshot()?;
+        Ok(Snapshot { pairs: Some(self.read_pairs()?), ..snapshot })
+    }
+
+    /// What pairs have counted so far. From the first time on, the datapath counts them.
+    pub(super) fn read_pairs(&mut self) -> Result<Vec<(Pair, Counter)>> {
+        // Another datapath has another map.
+        if self.pairs.as_ref().is_none_or(|pairs| !pairs.is_there()) {
+            let begun = PairMap::begin(self.fabric.as_str())?;
+            self.pairs = Some(begun.with_context(|| {
+                format!("fabric {} has no datapath that counts pairs", self.fabric)
+            })?);
+        }
+        let pairs = self.pairs.as_mut().expect("was just begun");
+        Ok(pairs.read()?)
+    }
+
+    /// Looks at pairs no more; the datapath stops to count them when nobody else does.
+    pub(super) fn leave_pairs(&mut self) {
+        self.pairs = None;
+    }
+
+    /// The ports, and what their devices dropped; nothing is counted yet.
+    pub(super) fn ports(&mut self) -> Result<Vec<PortSample>> {
         let devices: HashMap<_, _> = self.host.statistics_of_all()?.into_iter().collect();
         let ports = fabric::counted_ports(&mut self.host, &self.fabric)?;
         let sample = |port: CountedPort| {
             let device = devices.get(&port.ifindex);
             let dropped = device
                 .map(|device| Dropped { arriving: device.rx.dropped, leaving: device.tx.dropped });
-            let sample = PortSample {
+            PortSample {
                 dropped: dropped.unwrap_or_default(),
                 counters: PortCounters::ZERO,
                 name: port.name,
                 ifindex: port.ifindex.0,
+                slot: port.slot,
                 netns: port.netns,
-            };
-            (port.slot, sample)
+            }
         };
         Ok(ports.into_iter().map(sample).collect())
     }
 
     /// Counts for `ports`, which may have been looked up before.
-    pub(super) fn count(&self, ports: &mut [(PortSlot, PortSample)]) -> Result<Snapshot> {
-        for (slot, sample) in &mut *ports {
-            sample.counters = self.counters.read(*slot)?;
+    pub(super) fn count(&self, ports: &mut [PortSample]) -> Result<Snapshot> {
+        for sample in &mut *ports {
+            sample.counters = self.counters.read(sample.slot)?;
         }
-        let ports = ports.iter().map(|(_, sample)| sample.clone()).collect();
+        let ports = ports.to_vec();
         Ok(Snapshot {
             fabric: self.fabric.to_string(),
             datapath: self.path.name(),
             at: self.started.elapsed(),
             ports,
+            pairs: None,
         })
+    }
+}
+
+/// How many lines of a table fit on the screen; any number elsewhere.
+fn lines_of_screen() -> usize {
+    /// Lines that are not the table's own: heading, summary, and the prompt.
+    const FRAME: usize = 4;
+    match terminal_size() {
+        Some((_, Height(lines))) if is_terminal() => {
+            usize::from(lines).saturating_sub(FRAME).max(1)
+        }
+        _ => usize::MAX,
     }
 }
 
 /// The busiest ports that fit on the screen, and how many more there are.
 pub(super) fn rates_view(rates: &[PortRates]) -> String {
-    /// Lines that are not ports: heading, summary, and the prompt.
-    const FRAME: usize = 4;
-    let room = match terminal_size() {
-        Some((_, Height(lines))) if is_terminal() => {
-            usize::from(lines).saturating_sub(FRAME).max(1)
-        }
-        _ => usize::MAX,
-    };
+    let room = lines_of_screen();
     if rates.len() <= room {
         return report::rates_table(rates);
     }

@@ -1,5 +1,6 @@
 //! `veth top`
 
+mod input;
 mod terminal;
 
 use std::{
@@ -8,9 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
-use veth_common::PortSlot;
+use anyhow::Result;
+use ratatui::crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers};
 
 use super::{
     arguments::TopOptions,
@@ -23,15 +23,16 @@ use crate::{
     dashboard::{Dashboard, Key, Palette, draw},
     topology::FabricName,
 };
-use terminal::{Screen, Waited};
+use input::{Input, Waited};
+use terminal::Screen;
 
 /// How often the counters are read.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// The first rates come sooner: nobody likes to look at nothing.
 const FIRST_INTERVAL: Duration = Duration::from_millis(250);
-/// One part in so many of the time is for looking at ports.
+/// One part in so many of the time is for looking at ports, and another one for reading pairs.
 const LOOKING_SHARE: u32 = 250;
-/// How long a new port may go unseen.
+/// How long a new port may go unseen, and what a pair sends.
 const LONGEST_UNSEEN: Duration = Duration::from_secs(10);
 /// How long a wish to stop may go unnoticed.
 const LOOK: Duration = Duration::from_millis(100);
@@ -46,15 +47,16 @@ pub(super) fn run(session: &Session, options: &TopOptions) -> Result<()> {
     let mut reader = Watched::open(&name)?;
     let palette = if is_coloured() { Palette::Sixteen } else { Palette::Plain };
     let mut dashboard = Dashboard::new();
-    dashboard.record(reader.snapshot()?);
+    dashboard.record(reader.snapshot(false)?);
 
     let mut screen = Screen::enter()?;
+    let input = Input::listen();
     let mut next = Instant::now() + FIRST_INTERVAL;
     let mut is_stale = true;
     while !session.stop.is_requested() {
         let now = Instant::now();
         if now >= next {
-            dashboard.record(reader.snapshot()?);
+            dashboard.record(reader.snapshot(dashboard.wants_pairs())?);
             // A late reading puts off those after it: two at once would make a rate of nothing.
             next = (next + INTERVAL).max(now);
             is_stale = true;
@@ -63,50 +65,74 @@ pub(super) fn run(session: &Session, options: &TopOptions) -> Result<()> {
             screen.draw(|area, buffer| draw(&dashboard, palette, area, buffer))?;
             is_stale = false;
         }
-        let wait = next.saturating_duration_since(Instant::now()).min(LOOK);
-        if terminal::wait(wait)? == Waited::Gone {
-            return Ok(());
-        }
-        while event::poll(Duration::ZERO).context("wait for a key")? {
-            match event::read().context("read a key")? {
-                Event::Key(event) if event.kind != KeyEventKind::Release => {
+        let mut wait = next.saturating_duration_since(Instant::now()).min(LOOK);
+        // All that was typed meanwhile, before it is drawn.
+        loop {
+            match input.wait(wait)? {
+                Waited::Gone => return Ok(()),
+                Waited::Nothing => break,
+                Waited::Event(Event::Key(event)) if event.kind != KeyEventKind::Release => {
                     let Some(key) = key_of(event.code, event.modifiers) else { continue };
+                    let had_pairs = dashboard.wants_pairs();
                     if dashboard.press(key) == ControlFlow::Break(()) {
                         return screen.leave();
                     }
+                    if dashboard.wants_pairs() && !had_pairs {
+                        // The first reading of pairs, which the next one is compared with.
+                        next = Instant::now();
+                    }
                     is_stale = true;
                 }
-                Event::Resize(..) => is_stale = true,
-                _ => {}
+                Waited::Event(event) => is_stale |= matches!(event, Event::Resize(..)),
             }
+            wait = Duration::ZERO;
         }
     }
     screen.leave()
 }
 
-/// The counters of a fabric, read every second. Which ports there are, and what their devices dropped, is
-/// far dearer to know than what was counted: asking for it takes a small share of the time at most.
+/// The counters of a fabric, read every second. Which ports there are, what their devices dropped, and what
+/// pairs of them have counted, is far dearer to know than what each port counted: asking for it takes a
+/// small share of the time at most.
 struct Watched {
     reader: Reader,
-    ports: Vec<(PortSlot, PortSample)>,
+    ports: Vec<PortSample>,
     look_again: Instant,
+    read_pairs_again: Instant,
 }
 
 impl Watched {
     fn open(fabric: &FabricName) -> Result<Self> {
         let reader = Reader::open(fabric)?;
-        Ok(Self { reader, ports: Vec::new(), look_again: Instant::now() })
+        let now = Instant::now();
+        Ok(Self { reader, ports: Vec::new(), look_again: now, read_pairs_again: now })
     }
 
-    fn snapshot(&mut self) -> Result<Snapshot> {
+    fn snapshot(&mut self, with_pairs: bool) -> Result<Snapshot> {
         let started = Instant::now();
         if started >= self.look_again {
             self.ports = self.reader.ports()?;
-            let pause = (started.elapsed() * LOOKING_SHARE).min(LONGEST_UNSEEN);
-            self.look_again = Instant::now() + pause;
+            self.look_again = pause_after(started);
         }
-        self.reader.count(&mut self.ports)
+        let snapshot = self.reader.count(&mut self.ports)?;
+        if !with_pairs {
+            self.reader.leave_pairs();
+            self.read_pairs_again = started;
+            return Ok(snapshot);
+        }
+        let started = Instant::now();
+        if started < self.read_pairs_again {
+            return Ok(snapshot);
+        }
+        let pairs = self.reader.read_pairs()?;
+        self.read_pairs_again = pause_after(started);
+        Ok(Snapshot { pairs: Some(pairs), ..snapshot })
     }
+}
+
+/// When to do again what was begun at `started` and is done now.
+fn pause_after(started: Instant) -> Instant {
+    Instant::now() + (started.elapsed() * LOOKING_SHARE).min(LONGEST_UNSEEN)
 }
 
 /// What a key means; `None` for those that mean nothing here.
@@ -119,6 +145,7 @@ fn key_of(code: KeyCode, modifiers: KeyModifiers) -> Option<Key> {
         KeyCode::Backspace => Key::Backspace,
         KeyCode::Enter => Key::Enter,
         KeyCode::Esc => Key::Escape,
+        KeyCode::Tab => Key::Tab,
         KeyCode::Up => Key::Up,
         KeyCode::Down => Key::Down,
         KeyCode::PageUp => Key::PageUp,

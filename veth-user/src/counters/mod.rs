@@ -1,9 +1,13 @@
 //! Counters over time: snapshots, and the rates between two of them.
 
+mod pairs;
+
 use std::time::Duration;
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
-use veth_common::{Counter, PortCounters, Verdict};
+use veth_common::{Counter, Pair, PortCounters, PortSlot, Verdict};
+
+pub use pairs::{PairTraffic, Partner, Traffic, traffic};
 
 /// The counters of a fabric at one moment.
 #[derive(Clone, Debug, Serialize)]
@@ -17,6 +21,9 @@ pub struct Snapshot {
     pub at: Duration,
     /// The ports.
     pub ports: Vec<PortSample>,
+    /// What pairs of them have counted, when that was asked for.
+    #[serde(skip)]
+    pub pairs: Option<Vec<(Pair, Counter)>>,
 }
 
 /// The counters of one port at one moment.
@@ -26,6 +33,9 @@ pub struct PortSample {
     pub name: String,
     /// Its index.
     pub ifindex: u32,
+    /// Its place in the counters.
+    #[serde(skip)]
+    pub slot: PortSlot,
     /// The namespace behind it.
     pub netns: Option<String>,
     /// Its counters.
@@ -87,21 +97,23 @@ pub fn rates(before: &Snapshot, after: &Snapshot) -> Vec<PortRates> {
 
 /// What was added to `earlier` to make `later`; all of `later` when the port started anew.
 pub fn difference(earlier: &PortCounters, later: &PortCounters) -> PortCounters {
-    let subtract = |later: &Counter, earlier: &Counter| {
-        Some(Counter {
-            frames: later.frames.checked_sub(earlier.frames)?,
-            bytes: later.bytes.checked_sub(earlier.bytes)?,
-            segments: later.segments.checked_sub(earlier.segments)?,
-        })
-    };
     let mut added = PortCounters::ZERO;
     for (index, slot) in added.by_verdict.iter_mut().enumerate() {
-        match subtract(&later.by_verdict[index], &earlier.by_verdict[index]) {
+        match subtract(&earlier.by_verdict[index], &later.by_verdict[index]) {
             Some(counter) => *slot = counter,
             None => return *later,
         }
     }
     added
+}
+
+/// What was added to `earlier` to make `later`; `None` when that started anew.
+fn subtract(earlier: &Counter, later: &Counter) -> Option<Counter> {
+    Some(Counter {
+        frames: later.frames.checked_sub(earlier.frames)?,
+        bytes: later.bytes.checked_sub(earlier.bytes)?,
+        segments: later.segments.checked_sub(earlier.segments)?,
+    })
 }
 
 /// The sum of the ports' counters.
@@ -177,12 +189,14 @@ mod tests {
     fn snapshot(seconds: u64, counters: &PortCounters) -> Snapshot {
         let counters = *counters;
         let dropped = Dropped::default();
-        let port = PortSample { name: "red".into(), ifindex: 5, netns: None, counters, dropped };
+        let (name, slot) = ("red".into(), PortSlot(1));
+        let port = PortSample { name, ifindex: 5, slot, netns: None, counters, dropped };
         Snapshot {
             fabric: "lab".into(),
             datapath: "tc",
             at: Duration::from_secs(seconds),
             ports: vec![port],
+            pairs: None,
         }
     }
 

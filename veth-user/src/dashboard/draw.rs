@@ -5,9 +5,10 @@ use ratatui::{buffer::Buffer, layout::Rect};
 use super::{
     detail::Detail,
     history::Row,
+    pairs,
     pen::{Look, Palette, Pen},
     spark::sparkline,
-    state::{Column, Dashboard, Mode},
+    state::{Column, Dashboard, Mode, View},
 };
 use crate::report::{percent, si};
 
@@ -32,10 +33,13 @@ const HELP: &[&str] = &[
     "FAST PATH       share that went past the bridge",
     "LAST MINUTE     frames/s, each port by its own peak",
     "",
-    "up down k j     select a port     PgUp PgDn Home End   further",
+    "Tab             ports, or pairs of them: who talks to whom",
+    "FROM TO SHARE   of what the sender sends; a word in brackets is no port",
+    "",
+    "up down k j     select a line     PgUp PgDn Home End   further",
     "s  r            sort by the next column, reversed",
-    "/               only ports whose name or netns has a text",
-    "Esc             all ports again",
+    "/               only those whose name or netns has a text",
+    "Esc             all again",
     "space           stand still; counting goes on",
     "q  Ctrl-C       leave",
 ];
@@ -46,11 +50,15 @@ pub fn draw(dashboard: &Dashboard, palette: Palette, area: Rect, buffer: &mut Bu
     let rows = dashboard.rows();
     draw_fabric(&mut pen, dashboard, &rows);
     let Some(keys_line) = area.height.checked_sub(1).filter(|line| *line > 0) else { return };
-    draw_keys(&mut pen, dashboard, &rows, keys_line);
+    draw_keys(&mut pen, dashboard, keys_line);
     if dashboard.mode == Mode::Help {
         for (line, text) in (1..keys_line).zip(HELP) {
             pen.line(line, text, Look::Text);
         }
+        return;
+    }
+    if dashboard.view == View::Pairs {
+        pairs::draw(&mut pen, dashboard, 1, keys_line - 1);
         return;
     }
     let columns = Columns::of(area.width);
@@ -118,18 +126,22 @@ fn draw_fabric(pen: &mut Pen<'_>, dashboard: &Dashboard, rows: &[Row<'_>]) {
     pen.left(column, 0, pen.area.width, &text, Look::Strong);
 }
 
-fn draw_keys(pen: &mut Pen<'_>, dashboard: &Dashboard, rows: &[Row<'_>], line: u16) {
+fn draw_keys(pen: &mut Pen<'_>, dashboard: &Dashboard, line: u16) {
     let text = match dashboard.mode {
         Mode::Filter => format!("filter: {}_  (Enter keeps it, Esc shows all)", dashboard.filter),
         Mode::Help => "any key: back  q quit".to_owned(),
-        Mode::Ports if !dashboard.filter.is_empty() => {
+        Mode::List if !dashboard.filter.is_empty() => {
             format!("filter: {}  (/ changes it, Esc shows all)  ? help", dashboard.filter)
         }
-        Mode::Ports => "q quit  s sort  r reverse  / filter  space pause  ? help".to_owned(),
+        Mode::List => {
+            let other = if dashboard.view == View::Ports { "pairs" } else { "ports" };
+            format!("q quit  Tab {other}  s sort  r reverse  / filter  space pause  ? help")
+        }
     };
     let end = pen.line(line, &text, Look::Heading);
-    if dashboard.mode == Mode::Ports && !rows.is_empty() {
-        let place = format!("{}/{}", dashboard.place_of_selected(rows) + 1, rows.len());
+    let (count, place) = dashboard.position();
+    if dashboard.mode == Mode::List && count > 0 {
+        let place = format!("{}/{count}", place + 1);
         let room = pen.area.width.saturating_sub(end + 1);
         if place.len() <= usize::from(room) {
             pen.right(end + 1, line, room, &place, Look::Quiet);
@@ -164,12 +176,7 @@ impl Columns {
     }
 
     fn draw_headings(&self, pen: &mut Pen<'_>, dashboard: &Dashboard, line: u16) {
-        let name = |column: Column, text: &str| match (dashboard.column == column, dashboard) {
-            (false, _) => text.to_owned(),
-            // Which end of the order is on top.
-            (true, Dashboard { reversed: false, .. }) => format!("{text}▼"),
-            (true, Dashboard { reversed: true, .. }) => format!("{text}▲"),
-        };
+        let name = |column, text| dashboard.heading(column, text);
         let look = Look::Heading;
         pen.left(MARK_WIDTH, line, NAME_WIDTH, &name(Column::Port, "PORT"), look);
         pen.right(self.frames, line, FIGURE_WIDTH, &name(Column::Frames, "FRAMES/S"), look);
@@ -177,7 +184,7 @@ impl Columns {
         if let Some(size) = self.size {
             pen.right(size, line, SIZE_WIDTH, &name(Column::Size, "SIZE"), look);
         }
-        pen.right(self.fast, line, FIGURE_WIDTH, &name(Column::Fast, "FAST PATH"), look);
+        pen.right(self.fast, line, FIGURE_WIDTH, &name(Column::Share, "FAST PATH"), look);
         if let Some((start, length)) = self.curve {
             let title = if length < 11 { "MINUTE" } else { "LAST MINUTE" };
             pen.left(start, line, length, title, look);

@@ -7,7 +7,7 @@ use std::{
 
 use veth_common::PortCounters;
 
-use crate::counters::{PortRates, PortSample, Snapshot, difference, rates};
+use crate::counters::{PortRates, PortSample, Snapshot, Traffic, difference, rates, traffic};
 
 /// How many snapshots, one each second, make the last minute.
 pub const MINUTE: usize = 60;
@@ -22,6 +22,10 @@ pub struct History {
     /// Frames per second, oldest first, by the index of the port. A port that leaves and returns has
     /// another index, and starts anew.
     recent: HashMap<u32, VecDeque<f64>>,
+    /// The last snapshot that had pairs: those are read less often where there are many.
+    paired: Option<Snapshot>,
+    /// What was sent between the last two of them.
+    traffic: Option<Traffic>,
 }
 
 /// A port of the latest snapshot.
@@ -46,6 +50,10 @@ impl Row<'_> {
 impl History {
     /// Takes in the next snapshot.
     pub fn record(&mut self, snapshot: Snapshot) {
+        if snapshot.pairs.is_some() {
+            let before = self.paired.replace(snapshot.clone());
+            self.traffic = before.and_then(|before| traffic(&before, &snapshot));
+        }
         if let Some(now) = self.now.take() {
             self.rates = rates(&now, &snapshot);
             // Ports that are gone stay behind in here.
@@ -61,6 +69,16 @@ impl History {
             self.before = Some(now);
         }
         self.now = Some(snapshot);
+    }
+
+    /// Begins to look at pairs anew.
+    pub(super) fn forget_pairs(&mut self) {
+        (self.paired, self.traffic) = (None, None);
+    }
+
+    /// Who talked to whom of late; `None` until pairs were read twice.
+    pub(super) fn traffic(&self) -> Option<&Traffic> {
+        self.traffic.as_ref()
     }
 
     /// The latest snapshot.

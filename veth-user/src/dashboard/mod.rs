@@ -1,5 +1,5 @@
-//! What `veth top` shows: a fabric's last minute, which of it a person looks at, and the screen that
-//! makes of it.
+//! What `veth top` shows: a fabric's last minute, who talks to whom in it, which of it a person looks
+//! at, and the screen that makes of it.
 //!
 //! Pure: keys and snapshots come in, cells come out. Where they come from, and the terminal, are the
 //! command's.
@@ -7,6 +7,7 @@
 mod detail;
 mod draw;
 mod history;
+mod pairs;
 mod pen;
 mod spark;
 mod state;

@@ -3,7 +3,7 @@
 use std::{ops::ControlFlow, time::Duration};
 
 use ratatui::{Terminal, backend::TestBackend, buffer::Buffer, layout::Rect, style::Color};
-use veth_common::{Counter, PortCounters, Verdict};
+use veth_common::{Counter, Pair, PortCounters, PortSlot, Verdict};
 
 use super::*;
 use crate::counters::{Dropped, PortSample, Snapshot};
@@ -18,11 +18,13 @@ fn port(ifindex: u32, name: &str, redirected: u64, broadcast: u64) -> PortSample
             Counter { frames, bytes: frames * bytes, segments: frames };
     }
     let netns = Some(format!("{name}-ns"));
-    PortSample { name: name.into(), ifindex, netns, counters, dropped: Dropped::default() }
+    let slot = PortSlot(u16::try_from(ifindex).expect("is small"));
+    PortSample { name: name.into(), ifindex, slot, netns, counters, dropped: Dropped::default() }
 }
 
 fn snapshot(second: u64, ports: Vec<PortSample>) -> Snapshot {
-    Snapshot { fabric: "lab".into(), datapath: "tc", at: Duration::from_secs(second), ports }
+    let at = Duration::from_secs(second);
+    Snapshot { fabric: "lab".into(), datapath: "tc", at, ports, pairs: None }
 }
 
 /// Half a minute of three ports: one swings, one is all broadcast, one is silent.
@@ -123,9 +125,101 @@ fn screen_of_many_ports_follows_the_selected_one() {
     insta::assert_snapshot!(screen(&dashboard, 80, 24));
 }
 
+/// The lab while pairs are looked at: red talks to blue more and more, and a little to green.
+fn talking() -> Dashboard {
+    let pairs = |second: u64| {
+        let pair = |source, target| Pair { source: PortSlot(source), target: PortSlot(target) };
+        let counter = |frames| Counter { frames, bytes: frames * 500, segments: frames };
+        vec![
+            (Pair::OTHERS, counter(second * 3)),
+            (pair(5, 6), counter(second * 900)),
+            (pair(5, 7), counter(second * 80)),
+            (pair(6, 5), counter(second * 2000)),
+        ]
+    };
+    let mut dashboard = lab();
+    press(&mut dashboard, &[Key::Tab]);
+    for second in 31..=32 {
+        let ports = vec![
+            port(5, "red", second * 980, second * 10),
+            port(6, "blue", second * 2000, second * 7),
+            port(7, "green", 0, 0),
+        ];
+        dashboard.record(Snapshot { pairs: Some(pairs(second)), ..snapshot(second, ports) });
+    }
+    dashboard
+}
+
+/// The pairs on the screen, from top to bottom, and which one is selected.
+fn pairs(dashboard: &Dashboard) -> (Vec<String>, usize) {
+    let rows = dashboard.pair_rows();
+    let names = rows.iter().map(|row| format!("{} {}", row.pair.from, row.pair.to.label()));
+    (names.collect(), dashboard.place_of_selected_pair(&rows))
+}
+
+#[test]
+fn pairs_on_80_by_24() {
+    insta::assert_snapshot!(screen(&talking(), 80, 24));
+}
+
+#[test]
+fn pairs_on_60_by_15() {
+    insta::assert_snapshot!(screen(&talking(), 60, 15));
+}
+
+#[test]
+fn pairs_on_120_by_40() {
+    insta::assert_snapshot!(screen(&talking(), 120, 40));
+}
+
+#[test]
+fn tab_turns_to_pairs_and_back_and_counts_anew() {
+    let mut dashboard = lab();
+    assert!(!dashboard.wants_pairs());
+    press(&mut dashboard, &[Key::Tab]);
+    assert!(dashboard.wants_pairs());
+    assert!(screen(&dashboard, 80, 24).contains("counting..."));
+    let mut dashboard = talking();
+    assert_eq!(pairs(&dashboard).0.len(), 5);
+    press(&mut dashboard, &[Key::Tab, Key::Tab]);
+    assert_eq!(pairs(&dashboard).0, [""; 0]);
+}
+
+#[test]
+fn pairs_are_sorted_selected_and_filtered_like_ports() {
+    let mut dashboard = talking();
+    let all = ["blue red", "red blue", "red green", "red (everybody)", "blue (everybody)"];
+    assert_eq!(pairs(&dashboard).0, all);
+    press(&mut dashboard, &[Key::Down, Key::Char('r')]);
+    assert_eq!(pairs(&dashboard), (all.into_iter().rev().map(str::to_owned).collect(), 3));
+    // By name.
+    press(&mut dashboard, &[Key::Char('r')]);
+    press(&mut dashboard, &[Key::Char('s'); 4]);
+    let by_name = ["blue red", "blue (everybody)", "red blue", "red green", "red (everybody)"];
+    assert_eq!(pairs(&dashboard).0, by_name);
+    press(&mut dashboard, &[Key::Char('/')]);
+    type_in(&mut dashboard, "GREEN");
+    assert_eq!(pairs(&dashboard).0, ["red green"]);
+    type_in(&mut dashboard, "!");
+    assert!(screen(&dashboard, 80, 24).contains("no pair has that"));
+}
+
+#[test]
+fn pairs_that_are_read_less_often_keep_their_rates() {
+    let mut dashboard = talking();
+    let before = pairs(&dashboard);
+    dashboard.record(snapshot(33, vec![port(5, "red", 0, 0)]));
+    assert_eq!(pairs(&dashboard), before);
+}
+
 #[test]
 fn any_size_can_be_drawn() {
-    let mut dashboard = lab();
+    for dashboard in [lab(), talking()] {
+        any_size_of(dashboard);
+    }
+}
+
+fn any_size_of(mut dashboard: Dashboard) {
     for keys in [&[][..], &[Key::Char('/'), Key::Char('r')], &[Key::Enter, Key::Char('?')]] {
         press(&mut dashboard, keys);
         for (width, height) in (0..100).flat_map(|width| (0..30).map(move |it| (width, it))) {

@@ -3,7 +3,7 @@
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use veth_common::{PortCounters, Verdict};
 
-use crate::counters::{Dropped, PortRates, Snapshot};
+use crate::counters::{Dropped, PortRates, Snapshot, Traffic};
 
 /// `value` with an SI prefix and three significant digits: `1.23 M`.
 pub fn si(value: f64) -> String {
@@ -56,6 +56,35 @@ pub fn rates_table(rates: &[PortRates]) -> String {
         ]);
     }
     finish(&table)
+}
+
+/// Who talked to whom, as a table of at most `lines` lines, the busiest first.
+pub fn pairs_table(traffic: &Traffic, lines: usize) -> String {
+    let mut table = new_table(&["FROM", "TO", "FRAMES/S", "BYTES/S", "SIZE", "SHARE"]);
+    align_right(&mut table, &[2, 3, 4, 5]);
+    let all: u64 = traffic.pairs.iter().map(|pair| pair.frames).sum::<u64>() + traffic.others;
+    let per_second = |count: u64| si(count as f64 / traffic.seconds.max(f64::MIN_POSITIVE));
+    for pair in traffic.pairs.iter().take(lines) {
+        table.add_row([
+            pair.from.clone(),
+            pair.to.label().to_owned(),
+            per_second(pair.frames),
+            per_second(pair.bytes),
+            format!("{:.0}", pair.bytes as f64 / pair.frames as f64),
+            percent(pair.frames as f64 / all as f64),
+        ]);
+    }
+    let mut text = finish(&table);
+    match traffic.pairs.len() {
+        0 => text += "nobody has sent anything\n",
+        shown if shown > lines => text += &format!("and {} pairs with less\n", shown - lines),
+        _ => {}
+    }
+    if traffic.others > 0 {
+        let others = per_second(traffic.others);
+        text += &format!("and {others} frames/s of pairs that the kernel has no room to count\n");
+    }
+    text
 }
 
 /// The totals of a snapshot as a table: one line for each port and verdict that occurred.
@@ -161,6 +190,7 @@ pub fn finish(table: &Table) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counters::{PairTraffic, Partner};
 
     #[test]
     fn figures_have_three_digits_and_a_prefix() {
@@ -186,6 +216,36 @@ mod tests {
         assert_eq!(percent(0.99999), "99.9 %");
         assert_eq!(percent(0.00001), "0.1 %");
         assert_eq!(percent(0.0), "0.0 %");
+    }
+
+    #[test]
+    fn table_of_pairs_has_the_busiest_and_says_what_it_leaves_out() {
+        let pair = |from: &str, to, frames| PairTraffic {
+            from: from.into(),
+            to,
+            frames,
+            bytes: frames * 100,
+            segments: frames,
+        };
+        let traffic = Traffic {
+            fabric: "lab".into(),
+            seconds: 2.0,
+            pairs: vec![
+                pair("red", Partner::Port("blue".into()), 3000),
+                pair("blue", Partner::Host, 10),
+            ],
+            others: 990,
+        };
+        let text = pairs_table(&traffic, 1);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 4, "{text}");
+        for word in ["red", "blue", "1.50 k", "150 k", "100", "75.0 %"] {
+            assert!(lines[1].contains(word), "{word}: {text}");
+        }
+        assert_eq!(lines[2], "and 1 pairs with less");
+        assert!(lines[3].starts_with("and 495 frames/s of pairs"));
+        assert!(pairs_table(&traffic, 2).contains("(host)"));
+        assert!(pairs_table(&Traffic::default(), 9).ends_with("nobody has sent anything\n"));
     }
 
     #[test]

@@ -137,11 +137,15 @@ fn terminal_is_restored_by_keys_and_signals() {
 #[ignore = "needs root"]
 fn terminal_that_goes_ends_it() {
     let (sandbox, ping) = lab();
-    let tmux = start(&sandbox, "");
-    let veth = child_of(&tmux.ask("#{pane_pid}"));
-    assert!(kill(veth, None).is_ok());
-    drop(tmux);
-    wait_until("it to end", || kill(veth, None).is_err());
+    // Signal and hang-up come in any order, and something that was typed may come between.
+    for typed in [&[][..], &["j", "k", "j"]] {
+        let tmux = start(&sandbox, "");
+        let veth = child_of(&tmux.ask("#{pane_pid}"));
+        assert!(kill(veth, None).is_ok());
+        tmux.send(&[typed, &["s"]].concat());
+        drop(tmux);
+        wait_until("it to end", || kill(veth, None).is_err());
+    }
     drop(ping);
     sandbox.down("lab");
 }
@@ -184,6 +188,33 @@ fn keys_filter_pause_and_explain() {
     tmux.wait_for("PAUSED");
     tmux.send(&["Space"]);
     tmux.wait_until("time to go on", |screen| !screen.contains("PAUSED"));
+    tmux.send(&["q"]);
+    assert_restored(&tmux, 0);
+    drop((tmux, ping));
+    sandbox.down("lab");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn tab_shows_who_talks_to_whom() {
+    let (sandbox, ping) = lab();
+    let tmux = start(&sandbox, "");
+    tmux.send(&["Tab"]);
+    let is_told = |screen: &str| {
+        let has = |from: &str, to: &str| {
+            screen.lines().any(|line| {
+                let mut words = line.trim_start_matches('>').split_whitespace();
+                words.next() == Some(from) && words.next() == Some(to)
+            })
+        };
+        screen.contains("FROM") && has("red", "blue") && has("blue", "red")
+    };
+    for (columns, lines) in [(120, 40), (60, 15), (80, 24)] {
+        tmux.resize(columns, lines);
+        tmux.wait_until(&format!("pairs on {columns} by {lines}"), is_told);
+    }
+    tmux.send(&["Tab"]);
+    tmux.wait_for("LAST MINUTE");
     tmux.send(&["q"]);
     assert_restored(&tmux, 0);
     drop((tmux, ping));

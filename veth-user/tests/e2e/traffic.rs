@@ -5,6 +5,7 @@ mod delivery;
 pub(crate) mod flow;
 pub(crate) mod frames;
 mod many;
+mod pairs;
 mod stats;
 pub(crate) mod talk;
 pub(crate) mod totals;

@@ -3,21 +3,15 @@
 
 use std::{
     io::{self, Stdout},
-    os::fd::AsFd as _,
     panic,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
-use nix::{
-    errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-};
 use ratatui::{
     Terminal,
     backend::CrosstermBackend,
@@ -57,31 +51,6 @@ impl Screen {
     pub(super) fn leave(self) -> Result<()> {
         self.entered.leave().context("restore the terminal")
     }
-}
-
-/// Why a wait was over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Waited {
-    /// There may be something to read.
-    Looked,
-    /// The terminal has hung up.
-    Gone,
-}
-
-/// Waits for a key, at most as long as `time`. crossterm would read the end of a terminal that is gone
-/// again and again, without an end of its own.
-pub(super) fn wait(time: Duration) -> Result<Waited> {
-    let stdin = io::stdin();
-    let mut terminal = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
-    let time = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
-    match poll(&mut terminal, time) {
-        // A signal: of another size, or to stop.
-        Ok(_) | Err(Errno::EINTR) => {}
-        Err(error) => return Err(error).context("wait for a key"),
-    }
-    let gone = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
-    let is_gone = terminal[0].revents().is_some_and(|events| events.intersects(gone));
-    Ok(if is_gone { Waited::Gone } else { Waited::Looked })
 }
 
 /// That the terminal is a screen at the moment. Shared with the panic hook, so that whoever is first
