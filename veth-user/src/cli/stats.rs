@@ -1,13 +1,13 @@
 //! `veth stats`
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
 use terminal_size::{Height, Width, terminal_size};
-use veth_common::{Counter, Pair, PortCounters};
+use veth_common::{Counter, Ifindex, Pair, PortCounters, PortEntry, PortSlot};
 
 use super::{
     arguments::StatsOptions,
@@ -61,10 +61,11 @@ fn run_pairs(session: &Session, reader: &mut Reader, watch: Option<f64>) -> Resu
     while session.sleep(interval) {
         let after = reader.snapshot_with_pairs()?;
         if let Some(traffic) = traffic(&before, &after) {
-            if session.json {
-                print_json(&traffic)?;
-            } else {
-                screen.show(&report::pairs_table(&traffic, lines_of_screen()))?;
+            let table = || report::pairs_table(&traffic, lines_of_screen());
+            match (session.json, watch) {
+                (true, _) => print_json(&traffic)?,
+                (false, Some(_)) => screen.show(&table())?,
+                (false, None) => print(&table())?,
             }
         }
         if watch.is_none() {
@@ -82,7 +83,6 @@ pub(super) struct Reader {
     counters: CounterMap,
     /// What pairs count, once that was asked for.
     pairs: Option<PairMap>,
-    path: FastPath,
     started: Instant,
 }
 
@@ -99,14 +99,13 @@ impl Reader {
             fabric: fabric.clone(),
             counters,
             pairs: None,
-            path: datapath::pinned_path(fabric.as_str()).unwrap_or(FastPath::Tc),
             started: Instant::now(),
         })
     }
 
     pub(super) fn snapshot(&mut self) -> Result<Snapshot> {
-        let mut ports = self.ports()?;
-        self.count(&mut ports)
+        let ports = self.ports()?;
+        self.count(&ports)
     }
 
     /// The same, with what pairs have counted since somebody began to look at them.
@@ -118,7 +117,10 @@ impl Reader {
     /// What pairs have counted so far. From the first time on, the datapath counts them.
     pub(super) fn read_pairs(&mut self) -> Result<Vec<(Pair, Counter)>> {
         // Another datapath has another map.
-        if self.pairs.as_ref().is_none_or(|pairs| !pairs.is_there()) {
+        let fabric = self.fabric.as_str();
+        let is_current =
+            self.pairs.as_ref().map(|pairs| pairs.is_pinned_for(fabric)).transpose()?;
+        if is_current != Some(true) {
             let begun = PairMap::begin(self.fabric.as_str())?;
             self.pairs = Some(begun.with_context(|| {
                 format!("fabric {} has no datapath that counts pairs", self.fabric)
@@ -136,7 +138,8 @@ impl Reader {
     /// The ports, and what their devices dropped; nothing is counted yet.
     pub(super) fn ports(&mut self) -> Result<Vec<PortSample>> {
         let devices: HashMap<_, _> = self.host.statistics_of_all()?.into_iter().collect();
-        let ports = fabric::counted_ports(&mut self.host, &self.fabric)?;
+        let present = fabric::counted_ports(&mut self.host, &self.fabric)?;
+        let table = datapath::pinned_ports(self.fabric.as_str())?;
         let sample = |port: CountedPort| {
             let device = devices.get(&port.ifindex);
             let dropped = device
@@ -144,29 +147,63 @@ impl Reader {
             PortSample {
                 dropped: dropped.unwrap_or_default(),
                 counters: PortCounters::ZERO,
+                slot: counted_slot(&table, port.ifindex).filter(|slot| *slot == port.slot),
                 name: port.name,
                 ifindex: port.ifindex.0,
-                slot: port.slot,
                 netns: port.netns,
             }
         };
-        Ok(ports.into_iter().map(sample).collect())
+        Ok(present.into_iter().map(sample).collect())
     }
 
-    /// Counts for `ports`, which may have been looked up before.
-    pub(super) fn count(&self, ports: &mut [PortSample]) -> Result<Snapshot> {
-        for sample in &mut *ports {
-            sample.counters = self.counters.read(sample.slot)?;
+    /// Whether other ports than `ports` are counted now, or elsewhere.
+    pub(super) fn has_other_ports_than(&self, ports: &[PortSample]) -> Result<bool> {
+        let table = datapath::pinned_ports(self.fabric.as_str())?;
+        let known = ports.iter().filter_map(|port| Some((Ifindex(port.ifindex), port.slot?)));
+        let counted = table.iter().map(|(ifindex, entry)| (*ifindex, entry.slot));
+        Ok(known.collect::<BTreeSet<_>>() != counted.collect::<BTreeSet<_>>())
+    }
+
+    /// Counts for `ports`, which may have been looked up before. A port that is not counted, because it
+    /// is new or gone, has no frames: its place may have been another port's, and still have those of that one.
+    ///
+    /// # Errors
+    ///
+    /// When the fabric has no datapath any more.
+    pub(super) fn count(&mut self, ports: &[PortSample]) -> Result<Snapshot> {
+        if !self.counters.is_pinned_for(self.fabric.as_str())? {
+            // It was taken down, and may be up again.
+            let fabric = &self.fabric;
+            let is_gone = || format!("fabric {fabric} has no datapath any more");
+            self.counters = CounterMap::open(fabric.as_str())?.with_context(is_gone)?;
         }
-        let ports = ports.to_vec();
+        let mut ports = ports.to_vec();
+        for port in &mut ports {
+            if let Some(slot) = port.slot {
+                port.counters = self.counters.read(slot)?;
+            }
+        }
+        // A place changes hands like this: the port goes from the table, its counters start anew, the next
+        // one enters. So what was read is of the port that has the place afterwards.
+        let table = datapath::pinned_ports(self.fabric.as_str())?;
+        for port in &mut ports {
+            if port.slot != counted_slot(&table, Ifindex(port.ifindex)) {
+                (port.slot, port.counters) = (None, PortCounters::ZERO);
+            }
+        }
         Ok(Snapshot {
             fabric: self.fabric.to_string(),
-            datapath: self.path.name(),
+            datapath: datapath::pinned_path(self.fabric.as_str()).map_or("none", FastPath::name),
             at: self.started.elapsed(),
             ports,
             pairs: None,
         })
     }
+}
+
+/// Where frames of that device are counted, if they are.
+fn counted_slot(table: &BTreeMap<Ifindex, PortEntry>, ifindex: Ifindex) -> Option<PortSlot> {
+    table.get(&ifindex).map(|entry| entry.slot)
 }
 
 /// How many lines of a table fit on the screen; any number elsewhere.

@@ -6,11 +6,17 @@ mod terminal;
 use std::{
     io::{self, IsTerminal as _},
     ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
-use ratatui::crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers};
+use anyhow::{Context as _, Result};
+use nix::sys::signal::Signal;
+use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     arguments::TopOptions,
@@ -32,7 +38,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const FIRST_INTERVAL: Duration = Duration::from_millis(250);
 /// One part in so many of the time is for looking at ports, and another one for reading pairs.
 const LOOKING_SHARE: u32 = 250;
-/// How long a new port may go unseen, and what a pair sends.
+/// How long what devices dropped may go unseen, and what a pair sends.
 const LONGEST_UNSEEN: Duration = Duration::from_secs(10);
 /// How long a wish to stop may go unnoticed.
 const LOOK: Duration = Duration::from_millis(100);
@@ -49,11 +55,16 @@ pub(super) fn run(session: &Session, options: &TopOptions) -> Result<()> {
     let mut dashboard = Dashboard::new();
     dashboard.record(reader.snapshot(false)?);
 
+    let wish = Wish::listen(session)?;
     let mut screen = Screen::enter()?;
     let input = Input::listen();
     let mut next = Instant::now() + FIRST_INTERVAL;
     let mut is_stale = true;
     while !session.stop.is_requested() {
+        if wish.to_suspend.swap(false, Ordering::Relaxed) {
+            screen.suspend()?;
+            is_stale = true;
+        }
         let now = Instant::now();
         if now >= next {
             dashboard.record(reader.snapshot(dashboard.wants_pairs())?);
@@ -71,6 +82,9 @@ pub(super) fn run(session: &Session, options: &TopOptions) -> Result<()> {
             match input.wait(wait)? {
                 Waited::Gone => return Ok(()),
                 Waited::Nothing => break,
+                Waited::Event(Event::Key(event)) if is_suspend(event) => {
+                    wish.to_suspend.store(true, Ordering::Relaxed);
+                }
                 Waited::Event(Event::Key(event)) if event.kind != KeyEventKind::Release => {
                     let Some(key) = key_of(event.code, event.modifiers) else { continue };
                     let had_pairs = dashboard.wants_pairs();
@@ -89,6 +103,40 @@ pub(super) fn run(session: &Session, options: &TopOptions) -> Result<()> {
         }
     }
     screen.leave()
+}
+
+/// What signals ask for, beyond what they ask of every command.
+struct Wish {
+    to_suspend: Arc<AtomicBool>,
+}
+
+impl Wish {
+    /// Listens for them: the terminal has to be what it was before they do what they do.
+    fn listen(session: &Session) -> Result<Self> {
+        let wish = Self { to_suspend: Arc::default() };
+        let _guard = session.runtime.enter();
+        let suspend = SignalKind::from_raw(Signal::SIGTSTP as i32);
+        let mut suspend = signal(suspend).context("listen for signals")?;
+        let to_suspend = Arc::clone(&wish.to_suspend);
+        session.runtime.spawn(async move {
+            while suspend.recv().await.is_some() {
+                to_suspend.store(true, Ordering::Relaxed);
+            }
+        });
+        let mut quit = signal(SignalKind::quit()).context("listen for signals")?;
+        let stop = session.stop.clone();
+        session.runtime.spawn(async move {
+            while quit.recv().await.is_some() {
+                stop.request();
+            }
+        });
+        Ok(wish)
+    }
+}
+
+/// Ctrl-Z: a terminal that is a screen makes no signal of it.
+fn is_suspend(event: KeyEvent) -> bool {
+    event.modifiers.contains(KeyModifiers::CONTROL) && event.code == KeyCode::Char('z')
 }
 
 /// The counters of a fabric, read every second. Which ports there are, what their devices dropped, and what
@@ -110,11 +158,11 @@ impl Watched {
 
     fn snapshot(&mut self, with_pairs: bool) -> Result<Snapshot> {
         let started = Instant::now();
-        if started >= self.look_again {
+        if started >= self.look_again || self.reader.has_other_ports_than(&self.ports)? {
             self.ports = self.reader.ports()?;
             self.look_again = pause_after(started);
         }
-        let snapshot = self.reader.count(&mut self.ports)?;
+        let snapshot = self.reader.count(&self.ports)?;
         if !with_pairs {
             self.reader.leave_pairs();
             self.read_pairs_again = started;

@@ -33,9 +33,9 @@ pub struct PortSample {
     pub name: String,
     /// Its index.
     pub ifindex: u32,
-    /// Its place in the counters.
+    /// Its place in the counters; `None` while it is not counted.
     #[serde(skip)]
-    pub slot: PortSlot,
+    pub slot: Option<PortSlot>,
     /// The namespace behind it.
     pub netns: Option<String>,
     /// Its counters.
@@ -71,6 +71,8 @@ pub struct PortRates {
     pub others: Vec<(Verdict, f64)>,
     /// Frames per second that its device dropped, either way.
     pub dropped_per_second: f64,
+    /// Whether its counters started anew in between: it was not there before, or not counted.
+    pub is_anew: bool,
 }
 
 /// The rates of each port of `after`. A port that was not there before, or that started anew,
@@ -90,21 +92,27 @@ pub fn rates(before: &Snapshot, after: &Snapshot) -> Vec<PortRates> {
             let all = |dropped: Dropped| dropped.arriving + dropped.leaving;
             let dropped =
                 all(port.dropped).saturating_sub(earlier.map_or(0, |earlier| all(earlier.dropped)));
-            port_rates(&port.name, &difference(&counters, &port.counters), dropped, seconds)
+            let (added, is_anew) = match checked_difference(&counters, &port.counters) {
+                Some(added) => (added, earlier.is_none()),
+                None => (port.counters, true),
+            };
+            PortRates { is_anew, ..port_rates(&port.name, &added, dropped, seconds) }
         })
         .collect()
 }
 
 /// What was added to `earlier` to make `later`; all of `later` when the port started anew.
 pub fn difference(earlier: &PortCounters, later: &PortCounters) -> PortCounters {
+    checked_difference(earlier, later).unwrap_or(*later)
+}
+
+/// The same; `None` when the port started anew.
+fn checked_difference(earlier: &PortCounters, later: &PortCounters) -> Option<PortCounters> {
     let mut added = PortCounters::ZERO;
     for (index, slot) in added.by_verdict.iter_mut().enumerate() {
-        match subtract(&earlier.by_verdict[index], &later.by_verdict[index]) {
-            Some(counter) => *slot = counter,
-            None => return *later,
-        }
+        *slot = subtract(&earlier.by_verdict[index], &later.by_verdict[index])?;
     }
-    added
+    Some(added)
 }
 
 /// What was added to `earlier` to make `later`; `None` when that started anew.
@@ -146,6 +154,7 @@ fn port_rates(name: &str, added: &PortCounters, dropped: u64, seconds: f64) -> P
         fast_share: (total.frames > 0).then(|| fast as f64 / total.frames as f64),
         others,
         dropped_per_second: per_second(dropped),
+        is_anew: false,
     }
 }
 
@@ -189,7 +198,7 @@ mod tests {
     fn snapshot(seconds: u64, counters: &PortCounters) -> Snapshot {
         let counters = *counters;
         let dropped = Dropped::default();
-        let (name, slot) = ("red".into(), PortSlot(1));
+        let (name, slot) = ("red".into(), Some(PortSlot(1)));
         let port = PortSample { name, ifindex: 5, slot, netns: None, counters, dropped };
         Snapshot {
             fabric: "lab".into(),
@@ -213,6 +222,15 @@ mod tests {
     fn port_that_started_anew_counts_from_zero() {
         let rates = rates(&snapshot(0, &counters(100, 100)), &snapshot(1, &counters(7, 0)));
         assert_eq!(rates[0].frames_per_second, 7.0);
+        assert!(rates[0].is_anew);
+    }
+
+    #[test]
+    fn port_that_goes_on_is_not_anew_and_one_that_came_is() {
+        let (before, after) = (snapshot(0, &counters(1, 1)), snapshot(1, &counters(2, 1)));
+        assert!(!rates(&before, &after)[0].is_anew);
+        let nobody = Snapshot { ports: Vec::new(), ..before };
+        assert!(rates(&nobody, &after)[0].is_anew);
     }
 
     #[test]

@@ -137,7 +137,7 @@ struct Names<'a>(HashMap<PortSlot, &'a str>);
 impl<'a> Names<'a> {
     fn of(before: &'a Snapshot, after: &'a Snapshot) -> Self {
         let ports = before.ports.iter().chain(&after.ports);
-        Self(ports.map(|port| (port.slot, port.name.as_str())).collect())
+        Self(ports.filter_map(|port| Some((port.slot?, port.name.as_str()))).collect())
     }
 
     fn get(&self, slot: PortSlot) -> String {
@@ -166,7 +166,7 @@ mod tests {
         PortSample {
             name: name.into(),
             ifindex: u32::from(slot) + 10,
-            slot: PortSlot(slot),
+            slot: Some(PortSlot(slot)),
             netns: None,
             counters,
             dropped: Dropped::default(),

@@ -79,7 +79,11 @@ impl Detail {
         let netns = row.sample.netns.as_deref();
         let netns = netns.map_or_else(String::new, |netns| format!(", netns {netns}"));
         let peak = history.recent(row.sample.ifindex).fold(0.0, f64::max);
-        let title = format!("{}{netns}, peak {} frames/s", row.sample.name, si(peak));
+        let anew = match history.seconds_since_anew(row.sample.ifindex) {
+            Some(seconds) => format!(", counts anew since {seconds} s"),
+            None => String::new(),
+        };
+        let title = format!("{}{netns}, peak {} frames/s{anew}", row.sample.name, si(peak));
         Self { title, lines, is_wide }
     }
 

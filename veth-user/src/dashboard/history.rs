@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     mem,
+    time::Duration,
 };
 
 use veth_common::PortCounters;
@@ -11,6 +12,9 @@ use crate::counters::{PortRates, PortSample, Snapshot, Traffic, difference, rate
 
 /// How many snapshots, one each second, make the last minute.
 pub const MINUTE: usize = 60;
+
+/// How long a port that counts anew is told of.
+const TOLD_FOR: Duration = Duration::from_secs(60);
 
 /// The last two snapshots, the rates between them, and the rates of the last minute.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +26,8 @@ pub struct History {
     /// Frames per second, oldest first, by the index of the port. A port that leaves and returns has
     /// another index, and starts anew.
     recent: HashMap<u32, VecDeque<f64>>,
+    /// When ports started to count anew that did so in the last minute, by the clock of the snapshots.
+    anew: HashMap<u32, Duration>,
     /// The last snapshot that had pairs: those are read less often where there are many.
     paired: Option<Snapshot>,
     /// What was sent between the last two of them.
@@ -65,7 +71,11 @@ impl History {
                 }
                 samples.push_back(rates.frames_per_second);
                 self.recent.insert(port.ifindex, samples);
+                if rates.is_anew {
+                    self.anew.insert(port.ifindex, snapshot.at);
+                }
             }
+            self.anew.retain(|_, at| snapshot.at.saturating_sub(*at) <= TOLD_FOR);
             self.before = Some(now);
         }
         self.now = Some(snapshot);
@@ -95,6 +105,12 @@ impl History {
     /// Frames per second of a port, oldest first.
     pub(super) fn recent(&self, ifindex: u32) -> impl DoubleEndedIterator<Item = f64> {
         self.recent.get(&ifindex).into_iter().flatten().copied()
+    }
+
+    /// For how many seconds a port has counted anew; `None` when that is long ago.
+    pub(super) fn seconds_since_anew(&self, ifindex: u32) -> Option<u64> {
+        let since = self.anew.get(&ifindex)?;
+        Some(self.now.as_ref()?.at.saturating_sub(*since).as_secs())
     }
 
     /// What a port counted between the last two snapshots, and in how many seconds.

@@ -18,7 +18,7 @@ fn port(ifindex: u32, name: &str, redirected: u64, broadcast: u64) -> PortSample
             Counter { frames, bytes: frames * bytes, segments: frames };
     }
     let netns = Some(format!("{name}-ns"));
-    let slot = PortSlot(u16::try_from(ifindex).expect("is small"));
+    let slot = Some(PortSlot(u16::try_from(ifindex).expect("is small")));
     PortSample { name: name.into(), ifindex, slot, netns, counters, dropped: Dropped::default() }
 }
 
@@ -312,7 +312,12 @@ fn filter_finds_names_and_namespaces_and_escape_ends_it() {
     press(&mut dashboard, &[Key::Char('/')]);
     type_in(&mut dashboard, "qR");
     assert_eq!(ports(&dashboard).0.len(), 0);
-    assert!(screen(&dashboard, 80, 24).contains("no port has that"));
+    let nothing = screen(&dashboard, 80, 24);
+    assert!(nothing.contains("no port has that"), "{nothing}");
+    assert!(
+        nothing.starts_with("lab (tc)  0 of 3 ports  0 frames/s  0 bit/s  fast -"),
+        "{nothing}"
+    );
     press(&mut dashboard, &[Key::Backspace, Key::Backspace]);
     type_in(&mut dashboard, "RE");
     assert_eq!(ports(&dashboard).0, ["red", "green"]);
@@ -353,6 +358,18 @@ fn a_port_that_returns_under_another_index_starts_anew() {
     dashboard.record(snapshot(31, vec![port(9, "red", 5, 0)]));
     assert_eq!(dashboard.history().recent(9).collect::<Vec<_>>(), [5.0]);
     assert_eq!(dashboard.history().recent(5).count(), 0);
+    for second in 32..=35 {
+        dashboard.record(snapshot(second, vec![port(9, "red", 5, 0)]));
+    }
+    let told = screen(&dashboard, 80, 24);
+    assert!(
+        told.contains("── red, netns red-ns, peak 5 frames/s, counts anew since 4 s ─"),
+        "{told}"
+    );
+    for second in 36..=92 {
+        dashboard.record(snapshot(second, vec![port(9, "red", 5, 0)]));
+    }
+    assert!(!screen(&dashboard, 80, 24).contains("anew"));
 }
 
 #[test]

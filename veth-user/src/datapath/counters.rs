@@ -1,12 +1,12 @@
 //! The counter map: reading a port's counters, and starting them anew.
 
 use aya::{
-    maps::{Map, MapData, PerCpuArray, PerCpuValues},
+    maps::{IterableMap as _, Map, MapData, PerCpuArray, PerCpuValues},
     util::nr_cpus,
 };
 use veth_common::{PortCounters, PortSlot, names};
 
-use super::{DatapathError, dir_of};
+use super::{DatapathError, dir_of, pins::is_pinned};
 
 /// The verdict counters of a fabric.
 pub struct CounterMap {
@@ -35,6 +35,15 @@ impl CounterMap {
             .map_err(|source| DatapathError::Map { action: opening(), source })
             .and_then(Self::new)
             .map(Some)
+    }
+
+    /// Whether these are the counters that are pinned for `fabric` now.
+    ///
+    /// # Errors
+    ///
+    /// When the pin is there and cannot be examined (`CAP_BPF`).
+    pub fn is_pinned_for(&self, fabric: &str) -> Result<bool, DatapathError> {
+        is_pinned(self.counters.map(), fabric, names::MAP_COUNTERS)
     }
 
     /// The counters of a port, summed over the CPUs.

@@ -1,12 +1,9 @@
 //! The pair map: asking the program to count pairs, and reading what it has counted.
 
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use aya::{
-    maps::{Array, MapData, MapError, PerCpuHashMap, PerCpuValues},
+    maps::{Array, IterableMap as _, MapData, MapError, PerCpuHashMap, PerCpuValues},
     util::nr_cpus,
 };
 use veth_common::{Counter, Pair, names};
@@ -16,7 +13,7 @@ use super::{
     clock::{end_of, monotonic},
     dir_of,
     error::map_failed,
-    pins::open_pin,
+    pins::{is_pinned, open_pin},
 };
 
 /// How long the program counts without hearing from anybody who reads.
@@ -27,7 +24,6 @@ const RENEWAL: Duration = Duration::from_secs(1);
 /// The pairs of a fabric, which are counted for as long as this is read, and a few seconds longer: there
 /// may be other readers, and nobody knows of the others.
 pub struct PairMap {
-    pin: PathBuf,
     renewed: Instant,
     until_ns: Array<MapData, u64>,
     pairs: PerCpuHashMap<MapData, Pair, Counter>,
@@ -50,7 +46,6 @@ impl PairMap {
         }
         let [until_ns, pairs] = pins.map(|name| open_pin(&dir, name));
         let mut map = Self {
-            pin: dir.join(names::MAP_PAIRS),
             renewed: Instant::now(),
             until_ns: Array::try_from(until_ns?)
                 .map_err(map_failed("open", names::MAP_PAIRS_UNTIL))?,
@@ -63,9 +58,13 @@ impl PairMap {
         Ok(Some(map))
     }
 
-    /// Whether the fabric still has this datapath.
-    pub fn is_there(&self) -> bool {
-        self.pin.exists()
+    /// Whether this is the map that is pinned for `fabric` now.
+    ///
+    /// # Errors
+    ///
+    /// When the pin is there and cannot be examined (`CAP_BPF`).
+    pub fn is_pinned_for(&self, fabric: &str) -> Result<bool, DatapathError> {
+        is_pinned(self.pairs.map(), fabric, names::MAP_PAIRS)
     }
 
     /// What each pair has counted so far, summed over the CPUs, in no order; and has it counted on.

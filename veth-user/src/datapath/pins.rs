@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aya::maps::{Array, Map, MapData};
+use aya::maps::{Array, Map, MapData, MapError, MapInfo};
 use veth_common::{Ifindex, Lease, Mac, Meta, PortEntry, names};
 
 use super::{
@@ -111,6 +111,27 @@ fn pinned_map(fabric: &str, name: &str) -> Result<Option<Map>, DatapathError> {
 pub(super) fn open_pin(dir: &Path, name: &'static str) -> Result<Map, DatapathError> {
     let map = MapData::from_pin(dir.join(name)).and_then(Map::from_map_data);
     map.map_err(map_failed("open", name))
+}
+
+/// Whether `held` is the map that is pinned as `name` for `fabric`: the pin may have gone, and another map have
+/// taken its place.
+pub(super) fn is_pinned(
+    held: &MapData,
+    fabric: &str,
+    name: &'static str,
+) -> Result<bool, DatapathError> {
+    let pin = dir_of(fabric).join(name);
+    if !pin.exists() {
+        return Ok(false);
+    }
+    let id = |info: Result<MapInfo, MapError>| {
+        info.map(|info| info.id()).map_err(map_failed("examine", name))
+    };
+    match MapInfo::from_pin(&pin) {
+        // It went just now.
+        Err(_) if !pin.exists() => Ok(false),
+        pinned => Ok(id(pinned)? == id(held.info())?),
+    }
 }
 
 pub(super) fn pinned_meta(dir: &Path) -> Result<Option<Meta>, DatapathError> {

@@ -46,6 +46,7 @@ pub fn rates_table(rates: &[PortRates]) -> String {
                 (port.dropped_per_second > 0.0)
                     .then(|| format!("(dropped {}/s)", si(port.dropped_per_second))),
             )
+            .chain(port.is_anew.then(|| "(counts anew)".to_owned()))
             .collect();
         table.add_row([
             port.name.clone(),
@@ -257,12 +258,15 @@ mod tests {
             fast_share: Some(0.5),
             others: vec![(Verdict::Broadcast, 3.0), (Verdict::Multicast, 1.0)],
             dropped_per_second: 2.0,
+            is_anew: false,
         };
-        let text = rates_table(&[rates]);
+        let text = rates_table(std::slice::from_ref(&rates));
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 2);
         assert!(lines[0].contains("FAST PATH"));
         assert!(lines[1].contains("1.50 k") && lines[1].contains("50.0 %"));
         assert!(lines[1].ends_with("broadcast 3/s, multicast 1/s, (dropped 2/s)"));
+        let anew = rates_table(&[PortRates { is_anew: true, ..rates }]);
+        assert!(anew.ends_with("(dropped 2/s), (counts anew)\n"), "{anew}");
     }
 }

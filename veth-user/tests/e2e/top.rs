@@ -61,8 +61,11 @@ fn assert_restored(tmux: &Tmux<'_>, code: u8) {
 fn masked(screen: &str) -> String {
     const CURVE: &str = "▁▂▃▄▅▆▇█·";
     let mut text = String::new();
+    // A sentence may be in several lines.
     let is_certain = |line: &&str| {
-        !line.contains(Verdict::Multicast.name()) && !line.contains(Verdict::Multicast.help())
+        let text = line.trim();
+        let sentence = !text.is_empty() && Verdict::Multicast.help().contains(text);
+        !sentence && !line.contains(Verdict::Multicast.name())
     };
     for line in screen.lines().filter(is_certain) {
         if line.is_empty() && text.ends_with("\n\n") {
@@ -123,7 +126,7 @@ fn terminal_is_restored_by_keys_and_signals() {
         tmux.send(&[key]);
         assert_restored(&tmux, 0);
     }
-    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT] {
         println!("{signal}");
         let tmux = start(&sandbox, "");
         kill(child_of(&tmux.ask("#{pane_pid}")), signal).expect("it runs");
@@ -167,6 +170,70 @@ fn fabric_that_goes_ends_it_with_the_reason() {
     sandbox.down("lab");
     assert_restored(&tmux, 1);
     assert!(tmux.screen().contains("veth: "), "{}", tmux.screen());
+}
+
+#[test]
+#[ignore = "needs root"]
+fn stopped_top_gives_the_terminal_back_and_takes_it_again() {
+    let (sandbox, ping) = lab();
+    for by_key in [true, false] {
+        let tmux = Tmux::start(&sandbox, 80, 24);
+        tmux.send(&["stty -a >before; echo it was here", "Enter"]);
+        tmux.wait_for("it was here");
+        // A shell with jobs, as a person has.
+        tmux.send(&[format!("set -m; {VETH} top lab").as_str(), "Enter"]);
+        tmux.wait_for("redirected");
+        if by_key {
+            tmux.send(&["C-z"]);
+        } else {
+            kill(child_of(&tmux.ask("#{pane_pid}")), Signal::SIGTSTP).expect("it runs");
+        }
+        tmux.wait_for("Stopped");
+        assert_eq!(tmux.ask("#{alternate_on} #{cursor_flag}"), "0 1");
+        tmux.send(&["stty -a >after; echo meanwhile", "Enter"]);
+        tmux.wait_for("meanwhile\n");
+        let [before, after] = ["before", "after"]
+            .map(|name| fs::read_to_string(tmux.dir().join(name)).expect("stty has written it"));
+        assert_eq!(after, before);
+        tmux.send(&["fg", "Enter"]);
+        tmux.wait_until("the whole screen", |screen| {
+            screen.contains("lab (tc)")
+                && screen.contains("q quit")
+                && !screen.contains("meanwhile")
+        });
+        tmux.send(&["q"]);
+        tmux.wait_until("the shell", |screen| screen.trim_end().ends_with('$'));
+        assert_eq!(tmux.ask("#{alternate_on} #{cursor_flag}"), "0 1");
+    }
+    drop(ping);
+    sandbox.down("lab");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn fabric_that_goes_and_comes_is_counted_on() {
+    let (sandbox, ping) = lab();
+    // A shell that does not care for jobs does not notice when one stands still.
+    let tmux = start(&sandbox, "set +m;");
+    drop(ping);
+    // In the time between two readings, for all that top can tell.
+    let veth = child_of(&tmux.ask("#{pane_pid}"));
+    kill(veth, Signal::SIGSTOP).expect("it runs");
+    sandbox.down("lab");
+    sandbox.veth(&["up", example!("pair")]).ok();
+    silence_ipv6(&sandbox, &["red", "blue"]);
+    let mut ping = sandbox.command("ip");
+    ping.args(["netns", "exec", "red", "ping", "-n", "-q", "-i", "0.01", "10.77.0.2"]);
+    let ping = Started::of(ping);
+    kill(veth, Signal::SIGCONT).expect("it runs");
+    tmux.wait_until("frames of the new fabric", |screen| {
+        let redirected = screen.lines().find(|line| line.trim_start().starts_with("redirected"));
+        screen.contains("counts anew") && redirected.is_some_and(|line| !line.contains(" 0 "))
+    });
+    tmux.send(&["q"]);
+    assert_restored(&tmux, 0);
+    drop((tmux, ping));
+    sandbox.down("lab");
 }
 
 #[test]

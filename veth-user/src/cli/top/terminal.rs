@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use nix::sys::signal::{Signal, raise};
 use ratatui::{
     Terminal,
     backend::CrosstermBackend,
@@ -34,9 +35,12 @@ impl Screen {
     /// Makes a screen of the terminal.
     pub(super) fn enter() -> Result<Self> {
         let entered = Entered::now().context("make a screen of the terminal")?;
+        Ok(Self { terminal: Self::terminal()?, entered })
+    }
+
+    fn terminal() -> Result<Terminal<CrosstermBackend<Stdout>>> {
         let backend = CrosstermBackend::new(io::stdout());
-        let terminal = Terminal::new(backend).context("ask the terminal for its size")?;
-        Ok(Self { terminal, entered })
+        Terminal::new(backend).context("ask the terminal for its size")
     }
 
     /// Draws a screen; only what is different is written.
@@ -44,6 +48,17 @@ impl Screen {
         self.terminal
             .draw(|frame| draw(frame.area(), frame.buffer_mut()))
             .context("draw on the terminal")?;
+        Ok(())
+    }
+
+    /// Makes the terminal what it was, stops this process until somebody has it go on, and makes a screen of
+    /// the terminal again.
+    pub(super) fn suspend(&mut self) -> Result<()> {
+        self.entered.leave().context("restore the terminal")?;
+        raise(Signal::SIGSTOP).context("stop")?;
+        self.entered.enter().context("make a screen of the terminal")?;
+        // What was drawn is gone, and the terminal may have another size.
+        self.terminal = Self::terminal()?;
         Ok(())
     }
 
@@ -59,12 +74,17 @@ struct Entered(Arc<AtomicBool>);
 
 impl Entered {
     fn now() -> io::Result<Self> {
-        let entered = Self(Arc::new(AtomicBool::new(true)));
-        // Before the first change, which a failure of the second takes back on its way out.
+        let entered = Self(Arc::default());
         entered.watch_for_panic();
-        enable_raw_mode()?;
-        execute!(io::stdout(), EnterAlternateScreen)?;
+        entered.enter()?;
         Ok(entered)
+    }
+
+    fn enter(&self) -> io::Result<()> {
+        // Before the first change, which a failure of the second takes back on its way out.
+        self.0.store(true, Ordering::Relaxed);
+        enable_raw_mode()?;
+        execute!(io::stdout(), EnterAlternateScreen)
     }
 
     /// A message of a panic would be lost with the screen. Threads that help may panic without an

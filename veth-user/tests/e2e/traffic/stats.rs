@@ -101,6 +101,53 @@ fn counters(stats: &Value) -> Vec<(String, u64)> {
 
 #[test]
 #[ignore = "needs root"]
+fn port_that_takes_the_place_of_another_has_no_frames_of_that_one() {
+    let sandbox = Sandbox::new();
+    sandbox.veth(&["up", example!("pair")]).ok();
+    let (red, blue) = (end("red", "10.77.0.1"), end("blue", "10.77.0.2"));
+    send_datagrams(&sandbox, blue, red, 100, 50);
+    assert!(sandbox.counter("lab", "blue", "redirected").0 >= 50);
+    let slot = "ip -d link show dev DEV | grep -o 'port_no 0x[0-9a-f]*'";
+    let before = sandbox.sh(&slot.replace("DEV", "blue"));
+    sandbox.sh(
+        "ip link del blue && ip netns add other && \
+         ip link add other type veth peer name eth0 netns other && ip link set other master lab up",
+    );
+    assert_eq!(sandbox.sh(&slot.replace("DEV", "other")), before, "not the same place");
+    // Nobody has told the datapath of it.
+    assert_eq!(sandbox.counter("lab", "other", "redirected").0, 0);
+    let text = sandbox.veth(&["stats", "lab"]).ok().stdout;
+    assert!(!text.contains("blue"), "{text}");
+    sandbox.sh("ip link del other; ip netns del other");
+    sandbox.down("lab");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn watch_of_a_fabric_that_goes_and_comes_says_that_it_counts_anew() {
+    let sandbox = Sandbox::new();
+    sandbox.veth(&["up", example!("pair")]).ok();
+    let (red, blue) = (end("red", "10.77.0.1"), end("blue", "10.77.0.2"));
+    send_datagrams(&sandbox, red, blue, 100, 50);
+    let mut watch = sandbox.start(&["stats", "lab", "--watch", "0.3"]);
+    assert!(watch.line().contains("FRAMES/S"));
+    watch.signal(Signal::SIGSTOP);
+    sandbox.down("lab");
+    sandbox.veth(&["up", example!("pair")]).ok();
+    send_datagrams(&sandbox, red, blue, 100, 50);
+    watch.signal(Signal::SIGCONT);
+    let anew = (0..100).find(|_| {
+        let line = watch.line();
+        line.trim_start().starts_with("red ") && line.contains("(counts anew)")
+    });
+    assert!(anew.is_some(), "it still reads what is gone");
+    // And when it does not come back, that is said.
+    sandbox.down("lab");
+    watch.wait().fails(1, "lab");
+}
+
+#[test]
+#[ignore = "needs root"]
 fn watch_prints_a_line_of_json_per_interval_until_it_is_interrupted() {
     let sandbox = Sandbox::new();
     sandbox.veth(&["up", example!("pair")]).ok();
