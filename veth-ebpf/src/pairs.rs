@@ -15,6 +15,10 @@ use crate::{forward::Decision, maps::Maps, tables::Tables as _};
 static PAIRS: PerCpuHashMap<Pair, Counter> =
     PerCpuHashMap::with_max_entries(PAIRS_MAX, BPF_F_NO_PREALLOC);
 
+/// How many frames of a pair are counted, on each CPU, before it is looked whether somebody still asks:
+/// the clock costs as much as the rest.
+const FRAMES_PER_LOOK: u64 = 256;
+
 /// Until when pairs are counted. User space writes it, while programs read it.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.pairs")]
@@ -33,6 +37,18 @@ fn until_ns() -> u64 {
     unsafe { until_ns.read_volatile() }
 }
 
+/// Has nothing counted any more when nobody has asked for too long, and says whether that is so.
+#[inline(always)]
+fn end_if_over() -> bool {
+    let is_over = Maps.now_ns() >= until_ns();
+    if is_over {
+        let until_ns = &raw mut PAIRS_UNTIL_NS;
+        // SAFETY: as in `until_ns`.
+        unsafe { until_ns.write_volatile(0) };
+    }
+    is_over
+}
+
 /// Counts a frame that was redirected.
 #[inline(always)]
 pub fn count(decision: &Decision, frame: &Counter) {
@@ -44,13 +60,13 @@ pub fn count(decision: &Decision, frame: &Counter) {
 /// to itself.
 #[inline(never)]
 fn count_pair(packed: u32, bytes: u64, segments: u64) {
-    if Maps.now_ns() >= until_ns() {
-        return;
-    }
     #[expect(clippy::cast_possible_truncation, reason = "the halves of a word")]
     let (source, target) = (PortSlot((packed >> 16) as u16), PortSlot(packed as u16));
     let (pair, frame) = (Pair { source, target }, Counter { frames: 1, bytes, segments });
     if add(pair, &frame) {
+        return;
+    }
+    if end_if_over() {
         return;
     }
     // The first of its kind, on whichever CPU. Another one may have been quicker just now; if there is
@@ -64,6 +80,10 @@ fn count_pair(packed: u32, bytes: u64, segments: u64) {
 #[inline(always)]
 fn add(pair: Pair, frame: &Counter) -> bool {
     let Some(counter) = PAIRS.get_ptr_mut(pair) else { return false };
+    // SAFETY: as below.
+    if unsafe { (*counter).frames } % FRAMES_PER_LOOK == 0 {
+        let _ = end_if_over();
+    }
     // SAFETY: the pointer is this CPU's share of the pair, which is there for as long as the program
     // runs. Programs at ingress run in softirq and are not preempted by one another on a CPU, so nobody
     // else writes here. The entry may be deleted and recycled for another pair meanwhile, which then

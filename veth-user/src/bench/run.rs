@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use hdrhistogram::Histogram;
+use veth_common::CaptureTally;
 
 use super::{
     BenchError, Options,
@@ -13,7 +14,8 @@ use super::{
 use crate::{
     machine, netns,
     results::{
-        Cell, CellName, FORMAT, Latency, Machine, Path, Results, Round, Unavailable, Workload,
+        CapturedFrames, Cell, CellName, FORMAT, Latency, Machine, Path, Results, Round,
+        Unavailable, Workload,
     },
     stop::Stop,
     sysctl,
@@ -83,6 +85,7 @@ pub fn run(
         },
         settings: options.settings(),
         unavailable: Vec::new(),
+        captured: Vec::new(),
         cells: Vec::new(),
     };
     netns::private(|| {
@@ -211,6 +214,7 @@ impl Run<'_> {
                     self.take_turn(round, contest.workload, entrant, paths, &mut lab);
                 }
             }
+            self.results.captured = paths.iter().filter_map(captured).collect();
             self.results.finished = round + 1 == self.options.rounds;
             (self.tell)(Event::Round(Box::new(self.results.clone())));
         }
@@ -229,12 +233,18 @@ impl Run<'_> {
         (self.tell)(Event::Measuring { done: self.done, all, cell });
         self.done += 1;
         let path = &paths[entrant.path];
-        let mut measured = cell::measure(path, workload, self.options, lab, self.stop);
+        let mut measure = || {
+            path.watch(true)?;
+            let measured = cell::measure(path, workload, self.options, lab, self.stop);
+            path.watch(false)?;
+            measured
+        };
+        let mut measured = measure();
         for _ in 1..TRIES {
             if !matches!(measured, Err(BenchError::NothingArrived(_))) {
                 break;
             }
-            measured = cell::measure(path, workload, self.options, lab, self.stop);
+            measured = measure();
         }
         match measured {
             Ok(Some(Measurement { round: measured, latency })) => {
@@ -261,6 +271,12 @@ impl Run<'_> {
             }
         }
     }
+}
+
+/// What became of the frames of a path that is captured.
+fn captured(path: &BuiltPath) -> Option<CapturedFrames> {
+    let CaptureTally { matched, lost, .. } = path.captured()?;
+    Some(CapturedFrames { path: path.path, ports: path.ports, frames: matched, lost })
 }
 
 fn summarize(histogram: &Histogram<u64>) -> Latency {

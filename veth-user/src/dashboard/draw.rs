@@ -1,7 +1,5 @@
 //! The screen: a line about the fabric, its ports, the selected one's verdicts, and the keys.
 
-use std::ops::Add as _;
-
 use ratatui::{buffer::Buffer, layout::Rect};
 
 use super::{
@@ -106,11 +104,13 @@ fn draw_fabric(pen: &mut Pen<'_>, dashboard: &Dashboard, rows: &[Row<'_>]) {
     if dashboard.is_paused() {
         column = pen.left(0, 0, pen.area.width, "PAUSED", Look::Selected) + 1;
     }
-    // The sum of nothing would be a negative zero.
-    let sum = |figure: fn(&Row<'_>) -> f64| rows.iter().map(figure).fold(0.0, f64::add);
-    let frames = sum(|row| row.rates.frames_per_second);
-    let bits = sum(|row| row.bits_per_second());
-    let fast = sum(|row| row.rates.fast_share.unwrap_or(0.0) * row.rates.frames_per_second);
+    // Not `Iterator::sum`, by which nothing is a negative zero.
+    let (mut frames, mut bits, mut fast) = (0.0, 0.0, 0.0);
+    for row in rows {
+        frames += row.rates.frames_per_second;
+        bits += row.bits_per_second();
+        fast += row.rates.fast_share.unwrap_or(0.0) * row.rates.frames_per_second;
+    }
     let share = if frames > 0.0 { percent((fast / frames).min(1.0)) } else { "-".into() };
     let ports = match latest.ports.len() {
         1 => "1 port".to_owned(),

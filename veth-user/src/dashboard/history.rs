@@ -14,7 +14,7 @@ use crate::counters::{PortRates, PortSample, Snapshot, Traffic, difference, rate
 pub const MINUTE: usize = 60;
 
 /// How long a port that counts anew is told of.
-const TOLD_FOR: Duration = Duration::from_secs(60);
+const TOLD_FOR: Duration = Duration::from_mins(1);
 
 /// The last two snapshots, the rates between them, and the rates of the last minute.
 #[derive(Clone, Debug, Default)]

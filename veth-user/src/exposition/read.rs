@@ -41,7 +41,7 @@ impl Source {
     }
 
     /// Reads everything.
-    pub(super) fn sample(&mut self) -> Sample {
+    pub fn sample(&mut self) -> Sample {
         let started = Instant::now();
         let fabrics = match &self.only {
             Some(only) => Ok(vec![only.clone()]),

@@ -45,6 +45,9 @@ pub struct Results {
     pub settings: Settings,
     /// What could not be measured.
     pub unavailable: Vec<Unavailable>,
+    /// What became of frames that were captured while they were measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub captured: Vec<CapturedFrames>,
     /// What was measured, in the order of workloads, port numbers and paths.
     pub cells: Vec<Cell>,
 }
@@ -109,6 +112,19 @@ pub struct Unavailable {
     pub workload: Option<Workload>,
     /// Why.
     pub reason: String,
+}
+
+/// What became of the frames of a path that is captured, over all workloads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapturedFrames {
+    /// The path.
+    pub path: Path,
+    /// Ports of the fabric, when that is what is varied.
+    pub ports: Option<u32>,
+    /// Frames that the capture was about.
+    pub frames: u64,
+    /// Those of them that there was no room for. They arrived like the others.
+    pub lost: u64,
 }
 
 /// One workload over one path.

@@ -27,6 +27,12 @@ pub enum PathKind {
     Xdp,
     /// A netkit pair between the two.
     Netkit,
+    /// The tc datapath while somebody reads who talks to whom.
+    Pairs,
+    /// The tc datapath while the first bytes of every frame are captured.
+    Captured,
+    /// The tc datapath while its metrics are read every second.
+    Scraped,
     /// The tc datapath with a delay of so many nanoseconds planted in the program: for tests of
     /// the benchmark itself.
     Delayed(u32),
@@ -34,7 +40,7 @@ pub enum PathKind {
 
 impl PathKind {
     /// Those that people choose from, in the order in which they are shown.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Direct,
         Self::Bridge,
         Self::Route,
@@ -45,6 +51,9 @@ impl PathKind {
         Self::Adopted,
         Self::Xdp,
         Self::Netkit,
+        Self::Pairs,
+        Self::Captured,
+        Self::Scraped,
     ];
 
     /// Name on the command line and in files; a delay is not part of it.
@@ -60,6 +69,9 @@ impl PathKind {
             Self::Adopted => "adopted",
             Self::Xdp => "xdp",
             Self::Netkit => "netkit",
+            Self::Pairs => "pairs",
+            Self::Captured => "captured",
+            Self::Scraped => "scraped",
             Self::Delayed(_) => "delayed",
         }
     }
@@ -77,6 +89,9 @@ impl PathKind {
             Self::Adopted => "A bridge that veth is attached to, with its agent.",
             Self::Xdp => "A fabric with the XDP datapath (devmap).",
             Self::Netkit => "One netkit pair between the two namespaces.",
+            Self::Pairs => "The tc datapath while somebody reads who talks to whom, every second.",
+            Self::Captured => "The tc datapath while 96 bytes of every frame are captured.",
+            Self::Scraped => "The tc datapath while its metrics are read every second.",
             Self::Delayed(_) => "The tc datapath with a delay planted in its program.",
         }
     }
@@ -89,9 +104,19 @@ impl PathKind {
             | Self::Tc
             | Self::Adopted
             | Self::Xdp
+            | Self::Pairs
+            | Self::Captured
+            | Self::Scraped
             | Self::Delayed(_) => true,
             Self::Direct | Self::Route | Self::Macvlan | Self::Loopback | Self::Netkit => false,
         }
+    }
+}
+
+impl PathKind {
+    /// Whether it is there to say what watching costs, and not to be compared with other ways.
+    pub const fn is_watched(self) -> bool {
+        matches!(self, Self::Pairs | Self::Captured | Self::Scraped)
     }
 }
 

@@ -47,6 +47,7 @@ pub(super) fn results(cells: Vec<Cell>) -> Results {
             bridge_netfilter: false,
         },
         unavailable: Vec::new(),
+        captured: Vec::new(),
         cells,
     }
 }

@@ -237,7 +237,7 @@ impl Program {
         let pairs =
             PerCpuHashMap::<&MapData, Pair, Counter>::try_from(map).expect("is a map of pairs");
         let mut counted = BTreeMap::new();
-        for entry in pairs.iter() {
+        for entry in &pairs {
             let (pair, shares) = entry.expect("can be read");
             let mut total = Counter::default();
             shares.iter().for_each(|share| total.add(share));

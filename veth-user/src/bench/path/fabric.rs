@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{BenchError, BuiltPath, End, Kept, Side, Site, between, open_netns, poll};
+use super::{
+    BenchError, BuiltPath, End, Kept, Side, Site, Watcher, Watching, between, open_netns, poll,
+};
 use crate::{
     datapath::{
         self, PortDevice,
@@ -33,9 +35,13 @@ pub(super) fn build(
     // The same hook whatever the number of ports: what is to be compared is their number. By itself,
     // `up` takes the one that is attached faster when there are many.
     let hook = match kind {
-        PathKind::Tc | PathKind::Adopted | PathKind::Redirect | PathKind::Delayed(_) => {
-            Some(datapath::supported_hook()?)
-        }
+        PathKind::Tc
+        | PathKind::Adopted
+        | PathKind::Redirect
+        | PathKind::Pairs
+        | PathKind::Captured
+        | PathKind::Scraped
+        | PathKind::Delayed(_) => Some(datapath::supported_hook()?),
         _ => None,
     };
     let hub = Site::make_netns(&format!("{name}h"))?;
@@ -53,11 +59,20 @@ pub(super) fn build(
         end.netns.run(|| poll(end.ifindex))?;
     }
     let variant = hub.run(|| attach_variant(site, &name, kind))??;
-    let kept = match (kind, hook) {
-        (PathKind::Adopted, Some(hook)) => Some(Kept::start(hub, topology.name(), hook, stop)?),
-        _ => None,
+    let (mut kept, mut watcher) = (None, None);
+    let mut watch = |hub, watching| {
+        watcher = Some(Watcher::new(hub, topology.name(), watching, stop));
     };
-    Ok(BuiltPath { _variant: variant, _kept: kept, ..between(client, server) })
+    match (kind, hook) {
+        (PathKind::Adopted, Some(hook)) => {
+            kept = Some(Kept::start(hub, topology.name(), hook, stop)?);
+        }
+        (PathKind::Pairs, _) => watch(hub, Watching::Pairs),
+        (PathKind::Captured, _) => watch(hub, Watching::Frames),
+        (PathKind::Scraped, _) => watch(hub, Watching::Metrics),
+        _ => {}
+    }
+    Ok(BuiltPath { _variant: variant, _kept: kept, watcher, ..between(client, server) })
 }
 
 /// Has the ports poll, and puts the variant in front of them that `kind` asks for. Runs in the
@@ -89,7 +104,12 @@ fn attach_variant(
 fn text(site: Site, name: &str, kind: PathKind, ports: u32) -> String {
     let datapath = match kind {
         PathKind::Xdp => "xdp",
-        PathKind::Tc | PathKind::Redirect | PathKind::Delayed(_) => "tc",
+        PathKind::Tc
+        | PathKind::Redirect
+        | PathKind::Pairs
+        | PathKind::Captured
+        | PathKind::Scraped
+        | PathKind::Delayed(_) => "tc",
         _ => "none",
     };
     let mut text = format!("name = \"{name}\"\ndatapath = \"{datapath}\"\n");

@@ -4,13 +4,14 @@ mod fabric;
 mod kept;
 mod pair;
 mod route;
+mod watcher;
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{Mutex, PoisonError},
 };
 
-use veth_common::{Ifindex, Mac};
+use veth_common::{CaptureTally, Ifindex, Mac};
 
 use super::{BenchError, Options, Placement};
 use crate::{
@@ -24,6 +25,7 @@ use crate::{
 };
 
 use kept::Kept;
+use watcher::{Watcher, Watching};
 
 /// MTU of every device of every path.
 const MTU_BYTES: u32 = 1500;
@@ -44,6 +46,8 @@ pub(super) struct BuiltPath {
     _variant: Option<VariantPort>,
     /// What keeps an adopted bridge.
     _kept: Option<Kept>,
+    /// Who watches it while it is measured.
+    watcher: Option<Watcher>,
 }
 
 /// An end of a path: a device in a namespace.
@@ -101,6 +105,21 @@ impl BuiltPath {
         Ends { client, server, client_cpu, server_cpu }
     }
 
+    /// Has it watched from now on, or no more, where that is what it is for.
+    ///
+    /// # Errors
+    ///
+    /// When that has failed.
+    pub(super) fn watch(&self, is_on: bool) -> Result<(), BenchError> {
+        self.watcher.as_ref().map_or(Ok(()), |watcher| watcher.watch(is_on))
+    }
+
+    /// What became of the frames that were captured there so far.
+    pub(super) fn captured(&self) -> Option<CaptureTally> {
+        let watcher = self.watcher.as_ref().filter(|_| self.path.kind == PathKind::Captured)?;
+        Some(watcher.tally())
+    }
+
     /// Whether this path can carry `workload`.
     ///
     /// # Errors
@@ -117,9 +136,15 @@ impl BuiltPath {
             (PathKind::Netkit, Workload::Frames | Workload::FramesXdp) => {
                 "XDP frames cannot be sent through a netkit device"
             }
-            (PathKind::Tc | PathKind::Adopted | PathKind::Delayed(_), Workload::FramesXdp) => {
-                "frames that tc hands to the peer pass by its XDP program"
-            }
+            (
+                PathKind::Tc
+                | PathKind::Adopted
+                | PathKind::Pairs
+                | PathKind::Captured
+                | PathKind::Scraped
+                | PathKind::Delayed(_),
+                Workload::FramesXdp,
+            ) => "frames that tc hands to the peer pass by its XDP program",
             _ => return Ok(()),
         };
         Err(reason.to_owned())
@@ -150,6 +175,9 @@ pub(super) fn build(
         | PathKind::Tc
         | PathKind::Adopted
         | PathKind::Xdp
+        | PathKind::Pairs
+        | PathKind::Captured
+        | PathKind::Scraped
         | PathKind::Delayed(_) => {
             fabric::build(site, path.kind, ports, &options.bridge_netfilter, stop)?
         }
@@ -250,7 +278,16 @@ fn between(client: End, server: End) -> BuiltPath {
     let next_hop = server.mac;
     // The caller knows which one it is.
     let path = Path { kind: PathKind::Direct, number: 1 };
-    BuiltPath { path, ports: None, client, server, next_hop, _variant: None, _kept: None }
+    BuiltPath {
+        path,
+        ports: None,
+        client,
+        server,
+        next_hop,
+        _variant: None,
+        _kept: None,
+        watcher: None,
+    }
 }
 
 /// The namespace of that name, which was made.

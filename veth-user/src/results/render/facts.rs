@@ -1,8 +1,10 @@
 //! What is said about a run beside its figures: where and how it ran, what is missing, what is
 //! doubtful.
 
+use crate::report::percent;
+
 use super::{
-    super::{Machine, Results, Summary, Unavailable, Workload},
+    super::{CapturedFrames, Machine, Results, Summary, Unavailable, Workload},
     date::utc,
 };
 
@@ -69,6 +71,13 @@ pub(super) fn settings(results: &Results) -> Vec<Fact> {
         let text = format!("{} bytes, {flows}, {} in a batch", it.frame_bytes, it.batch_frames);
         facts.push(Fact::new("Frames", text));
     }
+    for it in results.captured.iter().filter(|it| it.frames > 0) {
+        let CapturedFrames { path, ports, frames, lost } = it;
+        let with_ports = ports.map_or_else(String::new, |ports| format!(", {ports} ports"));
+        let share = percent(*lost as f64 / *frames as f64);
+        let text = format!("{frames} frames seen, {share} of them not captured for want of room");
+        facts.push(Fact::new(format!("{path}{with_ports}"), text));
+    }
     facts
 }
 
@@ -109,6 +118,21 @@ mod tests {
         let (rich, small) = (fixture::rich().0, fixture::small().0);
         assert!(names(&rich).contains(&"Frames".into()));
         assert!(!names(&small).contains(&"Frames".into()));
+    }
+
+    #[test]
+    fn what_a_capture_lost_is_a_fact() {
+        let mut results = fixture::small().0;
+        let path = results.cells[0].path;
+        results.captured = vec![
+            CapturedFrames { path, ports: None, frames: 200, lost: 50 },
+            CapturedFrames { path, ports: Some(9), frames: 0, lost: 0 },
+        ];
+        let facts = settings(&results);
+        let told: Vec<&Fact> = facts.iter().filter(|fact| fact.text.contains("room")).collect();
+        let [fact] = &told[..] else { panic!("{facts:?}") };
+        assert_eq!(fact.name, path.to_string());
+        assert_eq!(fact.text, "200 frames seen, 25.0 % of them not captured for want of room");
     }
 
     #[test]

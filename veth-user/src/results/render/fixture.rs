@@ -148,6 +148,7 @@ impl Run {
             machine,
             settings,
             unavailable: Vec::new(),
+            captured: Vec::new(),
             cells: Vec::new(),
         };
         let summary = Summary { baseline: BRIDGE, rows: Vec::new(), warnings: Vec::new() };

@@ -103,6 +103,26 @@ fn every_path_carries_every_workload_over_ipv6() {
 
 #[test]
 #[ignore = "needs root"]
+fn watched_paths_are_watched_while_they_are_measured() {
+    const WATCHED: [&str; 4] = ["tc", "pairs", "captured", "scraped"];
+    let sandbox = Lab::new();
+    let paths = WATCHED.join(",");
+    let chosen = ["--paths", &paths, "--workloads", "udp_rr,frames"];
+    let output = measure(&sandbox, &[&chosen[..], &SHORT].concat());
+    assert_complete(&output, &WATCHED, &["udp_rr", "frames"], 2);
+    let [captured] = items(&output["results"]["captured"]) else { panic!("{output}") };
+    assert_eq!((&captured["path"], &captured["ports"]), (&"captured".into(), &Value::Null));
+    // All that was counted there was captured, or found no room.
+    let of_path = |cell: &&Value| cell["path"] == "captured";
+    let cells = items(&output["results"]["cells"]).iter().filter(of_path);
+    let rounds = cells.flat_map(|cell| items(&cell["rounds"]));
+    let counted: u64 = rounds.filter_map(|round| round["operations"].as_u64()).sum();
+    assert!(captured["frames"].as_u64() >= Some(counted), "{captured}, and {counted} were counted");
+    assert!(captured["lost"].as_u64() < captured["frames"].as_u64(), "{captured}");
+}
+
+#[test]
+#[ignore = "needs root"]
 fn ends_are_on_the_cpus_that_were_asked_for() {
     let sandbox = Lab::new();
     let workloads = ["tcp_stream", "udp_rr", "udp_pps", "latency_load", "frames"];

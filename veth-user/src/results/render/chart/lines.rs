@@ -114,11 +114,11 @@ fn marker(path: Path, (x, y): (f64, f64)) -> Element {
         Kind::Direct | Kind::Bridge | Kind::Tc => {
             return Element::new("circle").at("cx", x).at("cy", y).with("r", 2.6);
         }
-        Kind::Route | Kind::Xdp => &[(0.0, -3.4), (3.4, 2.6), (-3.4, 2.6)],
-        Kind::Macvlan | Kind::Redirect | Kind::Delayed(_) => {
+        Kind::Route | Kind::Xdp | Kind::Pairs => &[(0.0, -3.4), (3.4, 2.6), (-3.4, 2.6)],
+        Kind::Macvlan | Kind::Redirect | Kind::Captured | Kind::Delayed(_) => {
             &[(-2.4, -2.4), (2.4, -2.4), (2.4, 2.4), (-2.4, 2.4)]
         }
-        Kind::Loopback | Kind::Netkit | Kind::Adopted => {
+        Kind::Loopback | Kind::Netkit | Kind::Adopted | Kind::Scraped => {
             &[(0.0, -3.6), (3.6, 0.0), (0.0, 3.6), (-3.6, 0.0)]
         }
     };
