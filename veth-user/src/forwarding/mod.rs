@@ -6,10 +6,12 @@
 
 mod eligibility;
 mod fast_path;
+mod ineligible;
 mod leased;
 mod tables;
 
-pub use eligibility::{Ineligible, UNFIT_FOR_XDP, eligibility, is_hookable, xdp_needs};
+pub use eligibility::{UNFIT_FOR_XDP, eligibility, is_hookable, xdp_needs};
 pub use fast_path::FastPath;
+pub use ineligible::Ineligible;
 pub use leased::{LEASE, overlooked};
 pub use tables::Tables;
