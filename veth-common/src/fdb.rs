@@ -1,6 +1,6 @@
 //! Forwarding entries: what the datapath knows of a station.
 
-use crate::{Ifindex, MacKey, PortSlot};
+use crate::{Ifindex, MacKey, PortSlot, Vlan};
 
 /// Until when an entry may be used, in nanoseconds of `CLOCK_MONOTONIC` (`bpf_ktime_get_ns`).
 #[repr(transparent)]
@@ -67,8 +67,10 @@ pub struct FdbEntry {
     /// What holds for the station.
     pub flags: FdbFlags,
     /// Largest layer-3 packet that reaches the station, in bytes: the smaller of the port's and
-    /// the peer's MTU.
-    pub mtu_bytes: u32,
+    /// the peer's MTU. A veth has no larger one than fits here.
+    pub mtu_bytes: u16,
+    /// The VLAN that untagged frames from the station are in.
+    pub vlan: Vlan,
     /// In the near table: counts writes, and is odd during one. In the FDB map: zero.
     pub version: u32,
 }

@@ -23,6 +23,7 @@ mod pod;
 mod port;
 mod prepared;
 mod verdict;
+mod vlan;
 
 pub use bench::{
     Generate, IPV4_SOURCE_PORT_AT, IPV6_SOURCE_PORT_AT, SINK_PORT, Sunk, TEMPLATE_BYTES,
@@ -39,6 +40,7 @@ pub use pairs::{PAIRS_MAX, Pair};
 pub use port::{Ifindex, MAX_SLOTS, PortEntry, PortFlags, PortSlot};
 pub use prepared::Prepared;
 pub use verdict::{VERDICT_COUNT, Verdict};
+pub use vlan::Vlan;
 
 /// Version of the map layouts and of the meaning of their fields.
 ///

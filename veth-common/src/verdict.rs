@@ -98,6 +98,9 @@ verdicts! {
     /// A GSO frame that is not plain TCP or UDP.
     GsoUnknown = 20, "gso_unknown",
         "A GSO frame whose segments are not plain TCP or UDP, so their size is not certain.";
+    /// Destination is known in another VLAN than the source's.
+    OtherVlan = 21, "other_vlan",
+        "Sent to a station in another VLAN; the bridge looks for the address in the sender's own.";
 }
 
 impl Verdict {

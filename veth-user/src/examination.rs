@@ -21,10 +21,10 @@ use crate::{
     netlink::{self, Netlink, NetlinkError},
     netns::{self, Found, NetnsError},
     plan::Mark,
-    sync::{SyncError, look_for_bypassed, observe_bridge, observe_xdp},
+    sync::{SyncError, look_for_bypassed, look_for_vlans, observe_bridge, observe_xdp},
     sysctl,
     topology::FabricName,
-    view::{FilterHook, Link, LinkKind, PeerRef, Way},
+    view::{BridgeView, FilterHook, Link, LinkKind, PeerRef, Way},
 };
 
 /// What failed before anything could be said.
@@ -236,7 +236,7 @@ impl Examination {
             if let Some(fabric) = fabrics.iter().find(|it| own && it.as_str() == name) {
                 look_at_fabric(&mut bridge, fabric)?;
             } else if own && asked {
-                look_for_bypassed(&mut Netlink::open()?, &mut bridge.view)?;
+                look_closely(&mut bridge.view)?;
             }
             self.facts.bridges.push(bridge);
         }
@@ -270,6 +270,14 @@ impl Examination {
     }
 }
 
+/// Fills in what the fast path of an adopted bridge would have to heed.
+fn look_closely(view: &mut BridgeView) -> Result<(), ExaminationError> {
+    let mut host = Netlink::open()?;
+    look_for_bypassed(&mut host, view)?;
+    look_for_vlans(&mut host, view)?;
+    Ok(())
+}
+
 /// Fills in what accelerates a bridge of the own namespace, where something does.
 fn look_at_fabric(bridge: &mut BridgeFacts, name: &FabricName) -> Result<(), ExaminationError> {
     let status = fabric::status(name)?;
@@ -285,7 +293,7 @@ fn look_at_fabric(bridge: &mut BridgeFacts, name: &FabricName) -> Result<(), Exa
         // What its status has to say of it is told by rules.
         bridge.problems.clear();
         bridge.view.allowed = status.bypasses;
-        look_for_bypassed(&mut Netlink::open()?, &mut bridge.view)?;
+        look_closely(&mut bridge.view)?;
         Owner::Other { is_kept: status.is_kept }
     } else {
         Owner::Veth

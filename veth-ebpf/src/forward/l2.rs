@@ -60,6 +60,9 @@ pub(super) fn target(
     if !target.flags.contains(FdbFlags::TARGET) {
         return Err(Verdict::DestinationIneligible);
     }
+    if target.vlan != source.vlan {
+        return Err(Verdict::OtherVlan);
+    }
     if source.flags.contains(FdbFlags::ISOLATED) && target.flags.contains(FdbFlags::ISOLATED) {
         return Err(Verdict::Isolated);
     }

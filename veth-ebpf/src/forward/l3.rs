@@ -17,7 +17,7 @@ const ETHERNET_BYTES: u32 = ETHERNET_LEN as u32;
 /// <https://github.com/torvalds/linux/blob/v6.12/include/linux/netdevice.h>). The stricter rule
 /// here leaves both borders to the bridge.
 #[inline(always)]
-pub(super) fn fits(packet: &impl Packet, ether_type: u16, mtu_bytes: u32) -> Result<(), Verdict> {
+pub(super) fn fits(packet: &impl Packet, ether_type: u16, mtu_bytes: u16) -> Result<(), Verdict> {
     let network = Network::of(packet, ether_type)?;
     let gso_size_bytes = packet.gso_size_bytes();
     let frame_bytes = if gso_size_bytes == 0 {
@@ -26,5 +26,5 @@ pub(super) fn fits(packet: &impl Packet, ether_type: u16, mtu_bytes: u32) -> Res
         let header_len = network.segment_header_len(packet).ok_or(Verdict::GsoUnknown)?;
         ETHERNET_BYTES + header_len + gso_size_bytes
     };
-    if frame_bytes > ETHERNET_BYTES + mtu_bytes { Err(Verdict::TooBig) } else { Ok(()) }
+    if frame_bytes > ETHERNET_BYTES + u32::from(mtu_bytes) { Err(Verdict::TooBig) } else { Ok(()) }
 }

@@ -10,7 +10,7 @@ use core::cell::Cell;
 use std::{collections::BTreeMap, vec::Vec};
 
 use veth_common::{
-    FdbEntry, FdbFlags, Ifindex, Lease, Mac, MacKey, PortEntry, PortFlags, PortSlot, Verdict,
+    FdbEntry, FdbFlags, Ifindex, Lease, Mac, MacKey, PortEntry, PortFlags, PortSlot, Verdict, Vlan,
 };
 
 use super::{Decision, Target, decide, moved_station};
@@ -145,6 +145,7 @@ impl Case {
             Verdict::DestinationIneligible => {
                 tables.change(BLUE_MAC, |entry| entry.flags = FdbFlags::SOURCE);
             }
+            Verdict::OtherVlan => tables.change(BLUE_MAC, |entry| entry.vlan = Vlan(20)),
             Verdict::Isolated => {
                 for mac in [RED_MAC, BLUE_MAC] {
                     tables.change(mac, |entry| entry.flags = entry.flags.with(FdbFlags::ISOLATED));
@@ -196,6 +197,7 @@ fn station(mac: Mac, port: Ifindex, slot: PortSlot) -> FdbEntry {
         slot,
         flags: FdbFlags::SOURCE.with(FdbFlags::TARGET),
         mtu_bytes: 1500,
+        vlan: Vlan::NONE,
         version: 0,
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use aya::maps::{Array, Map, MapData, MapError};
-use veth_common::{FdbEntry, FdbFlags, Ifindex, Lease, MacKey, PortSlot, names, near_place};
+use veth_common::{FdbEntry, FdbFlags, Ifindex, Lease, MacKey, PortSlot, Vlan, names, near_place};
 
 use super::DatapathError;
 
@@ -16,6 +16,7 @@ const VACANT: FdbEntry = FdbEntry {
     slot: PortSlot::UNKNOWN,
     flags: FdbFlags(0),
     mtu_bytes: 0,
+    vlan: Vlan::NONE,
     version: 0,
 };
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use veth_common::Ifindex;
+use veth_common::{Ifindex, Vlan};
 
 use super::{Acceleration, BridgeFacts, Code, Facts, Finding, Owner, Place};
 use crate::{
@@ -124,6 +124,18 @@ fn remedy(
         Ineligible::VlanFiltering => {
             shell.ip(format_args!("link set dev {controller} type bridge vlan_filtering 0"))
         }
+        Ineligible::VlanProtocol => {
+            shell.ip(format_args!("link set dev {controller} type bridge vlan_protocol 802.1Q"))
+        }
+        Ineligible::PvidTagged => {
+            let Vlan(vid) = bridge.view.vlan_of(port.link.ifindex);
+            shell.bridge(format_args!("vlan add dev {word} vid {vid} pvid untagged"))
+        }
+        Ineligible::PvidNotForwarding => {
+            let Vlan(vid) = bridge.view.vlan_of(port.link.ifindex);
+            shell.bridge(format_args!("vlan set dev {word} vid {vid} state forwarding"))
+        }
+        Ineligible::VlanTunnel => shell.bridge(format_args!("link set dev {word} vlan_tunnel off")),
         Ineligible::LearningOff => shell.bridge(format_args!("link set dev {word} learning on")),
         Ineligible::AnswersNeighbours => {
             shell.bridge(format_args!("link set dev {word} neigh_suppress off"))
@@ -158,7 +170,10 @@ fn remedy(
             let (off, on) = (words(off, "off"), words(on, "on"));
             shell.run(format_args!("ethtool -K {peer}{off}{on}"))
         }
-        Ineligible::BridgeDown
+        // Which VLAN a port is to be in, and which tree a VLAN, is more than a setting.
+        Ineligible::NoPvid
+        | Ineligible::VlanSpanningTrees
+        | Ineligible::BridgeDown
         | Ineligible::NotVeth
         | Ineligible::NoSlot
         | Ineligible::Down
@@ -176,7 +191,7 @@ mod tests {
     use super::*;
     use crate::{
         diagnosis::made_up::{World, codes},
-        view::{Bypass, Bypasses, LinkKind, Offload, XdpView},
+        view::{Bypass, Bypasses, LinkKind, Offload, PortState, Pvid, VlanFiltering, XdpView},
     };
 
     /// What is found after `change` to a fabric of two namespaces, and to how it is looked at.
@@ -216,6 +231,30 @@ mod tests {
         let findings = found(FastPath::Tc, xdp, |_| ());
         assert_eq!(findings[0].reason, Some("peer_xdp"));
         assert_eq!(findings[0].remedy.as_deref(), Some("ip -n blue link set dev blue xdp off"));
+    }
+
+    #[test]
+    fn vlans_of_a_port_come_with_what_leaves_them_untagged() {
+        let vlans = |state, is_untagged| {
+            move |bridge: &mut BridgeFacts| {
+                let (vlan_filtering, ageing_ms) = (VlanFiltering::Plain, 300_000);
+                bridge.view.bridge.kind = LinkKind::Bridge { vlan_filtering, ageing_ms };
+                let pvid = Pvid { vlan: Vlan(10), is_untagged, state };
+                let port = bridge.view.ports[0].link.ifindex;
+                bridge.view.pvids = Some([(port, pvid)].into());
+            }
+        };
+        let told = |findings: &[Finding]| -> Vec<_> {
+            findings.iter().map(|it| (it.reason, it.remedy.clone())).collect()
+        };
+        let findings = found(FastPath::Tc, |_, _| (), vlans(PortState::Forwarding, false));
+        let remedy = "bridge vlan add dev host vid 10 pvid untagged".to_owned();
+        let wanted = [(Some("pvid_tagged"), Some(remedy)), (Some("no_pvid"), None)];
+        assert_eq!(told(&findings), wanted);
+
+        let findings = found(FastPath::Tc, |_, _| (), vlans(PortState::NotForwarding, true));
+        let remedy = "bridge vlan set dev host vid 10 state forwarding".to_owned();
+        assert_eq!(told(&findings)[0], (Some("pvid_not_forwarding"), Some(remedy)));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::{
     inventory::Namespace,
     view::{
         Address, BridgePort, BridgeView, Bypasses, Link, LinkKind, PeerRef, PortState, PortView,
-        PresentAddress, Uniqueness, Way,
+        PresentAddress, Uniqueness, VlanFiltering, Way,
     },
 };
 
@@ -110,7 +110,7 @@ impl World {
         let bridge = self.device(
             "host",
             "br0",
-            LinkKind::Bridge { vlan_filtering: false, ageing_ms: 300_000 },
+            LinkKind::Bridge { vlan_filtering: VlanFiltering::Off, ageing_ms: 300_000 },
         );
         let peers = netns.map(|netns| {
             let [port, peer] = self.pair("host", netns);
@@ -132,6 +132,7 @@ impl World {
             learning: true,
             locked: false,
             answers_neighbours: false,
+            tunnels_vlans: false,
         });
     }
 
@@ -153,6 +154,7 @@ impl World {
             bridge,
             ports: ports.collect(),
             fdb: Vec::new(),
+            pvids: None,
             bypassed: Bypasses::NONE,
             allowed: Bypasses::NONE,
         };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
-use veth_common::{FdbEntry, Ifindex, Lease, MacKey, PortFlags, Verdict};
+use veth_common::{FdbEntry, Ifindex, Lease, MacKey, PortFlags, Verdict, Vlan};
 use veth_ebpf::{
     header::{ETHERNET_LEN, Ethernet},
     packet::{Bytes, Packet as _},
@@ -59,6 +59,8 @@ checks! {
     DestinationLease = "destination_lease";
     /// May frames be handed to it?
     Target = "target";
+    /// Are untagged frames of both in one VLAN?
+    Vlan = "vlan";
     /// May the two ports talk to each other?
     Isolation = "isolation";
     /// Is the IP header there?
@@ -105,6 +107,7 @@ impl Check {
             Verdict::DestinationExpired => Self::DestinationLease,
             Verdict::DestinationIneligible if has_lost_device => Self::Device,
             Verdict::DestinationIneligible => Self::Target,
+            Verdict::OtherVlan => Self::Vlan,
             Verdict::Isolated => Self::Isolation,
             Verdict::TooBig => Self::Size,
             Verdict::GsoUnknown => Self::Segments,
@@ -127,6 +130,7 @@ impl Facts<'_> {
             Check::Segments => self.frame.gso_size_bytes > 0,
             // Others imply them.
             Check::SourceFlag | Check::Header | Check::Device => false,
+            Check::Vlan => self.entry(self.source()).is_some_and(|it| it.vlan != Vlan::NONE),
             _ => true,
         }
     }
@@ -166,6 +170,7 @@ impl Facts<'_> {
             | Check::OtherPort
             | Check::DestinationLease
             | Check::Target
+            | Check::Vlan
             | Check::Isolation
             | Check::Device => self.of_target(check, passed),
             Check::Header => "it ends before the IP header that its type announces".into(),
@@ -252,12 +257,26 @@ impl Facts<'_> {
             Check::DestinationLease => self.lease("the receiver's", entry.lease),
             Check::Target if passed => format!("frames may be handed to the peer of {port}"),
             Check::Target => format!("frames may not be handed to the peer of {port}"),
+            Check::Vlan => self.vlan(entry.vlan, passed),
             Check::Isolation if passed => "the two ports may talk to each other".into(),
             Check::Isolation => {
                 let from = (self.name)(self.entries.ingress);
                 format!("ports {from} and {port} are both isolated, so the bridge drops the frame")
             }
             _ => format!("the devmap has no device in slot {}, of port {port}", entry.slot.0),
+        }
+    }
+
+    fn vlan(&self, theirs: Vlan, passed: bool) -> String {
+        let ours = self.entry(self.source()).map_or(Vlan::NONE, |entry| entry.vlan);
+        if passed {
+            format!("both are in VLAN {}", theirs.0)
+        } else {
+            format!(
+                "the receiver is in VLAN {} and the sender in VLAN {}, where the bridge looks for the \
+                 address",
+                theirs.0, ours.0
+            )
         }
     }
 

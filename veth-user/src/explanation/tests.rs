@@ -2,7 +2,7 @@
 //! these (`tests/test_run`).
 
 use veth_common::{
-    FdbEntry, FdbFlags, Ifindex, Lease, Mac, MacKey, PortEntry, PortFlags, PortSlot,
+    FdbEntry, FdbFlags, Ifindex, Lease, Mac, MacKey, PortEntry, PortFlags, PortSlot, Vlan,
 };
 use veth_ebpf::packet::Bytes;
 
@@ -20,6 +20,7 @@ fn entry(mac: Mac, port: u32, lease: Lease) -> FdbEntry {
         slot: PortSlot(1),
         flags: FdbFlags::SOURCE.with(FdbFlags::TARGET),
         mtu_bytes: 1500,
+        vlan: Vlan::NONE,
         version: 0,
     }
 }
@@ -100,6 +101,19 @@ fn last_step_names_what_stands_in_the_way() {
     ends_with(60, unknown, "red is no port");
     ends_with(60, |it| station(it, BLUE).flags = FdbFlags::LOCAL, "is this host");
     ends_with(60, |it| it.lacks_device = true, "the devmap has no device in slot 1");
+}
+
+#[test]
+fn vlans_are_told_where_there_are_any() {
+    assert!(!told(60, |_| ()).join("\n").contains("VLAN 0"));
+    let vlans = |red, blue| {
+        move |it: &mut Entries| {
+            station(it, RED).vlan = Vlan(red);
+            station(it, BLUE).vlan = Vlan(blue);
+        }
+    };
+    assert!(told(60, vlans(10, 10)).contains(&"both are in VLAN 10".to_owned()));
+    ends_with(60, vlans(10, 20), "receiver is in VLAN 20 and the sender in VLAN 10");
 }
 
 #[test]

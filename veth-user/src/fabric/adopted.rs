@@ -8,7 +8,7 @@ use crate::{
     lock::FabricLock,
     netlink::Netlink,
     plan::BridgeState,
-    sync::{look_for_bypassed, observe_bridge},
+    sync::{look_for_bypassed, look_for_vlans, observe_bridge},
     topology::FabricName,
     view::{BridgeView, Bypasses, LinkKind},
 };
@@ -28,6 +28,7 @@ pub fn survey(fabric: &FabricName, allowed: Bypasses) -> Result<BridgeView, Fabr
     }
     view.allowed = allowed;
     look_for_bypassed(&mut host, &mut view)?;
+    look_for_vlans(&mut host, &mut view)?;
     Ok(view)
 }
 

@@ -12,7 +12,8 @@ use crate::{
     netlink::Netlink,
     plan::{BridgeState, Mark, Member, NetnsState, PortPresence},
     sync::{
-        Keeping, SyncError, look_for_bypassed, now_ns, observe_bridge, observe_xdp, our_program,
+        Keeping, SyncError, look_for_bypassed, look_for_vlans, now_ns, observe_bridge, observe_xdp,
+        our_program,
     },
     topology::FabricName,
     view::{BridgeView, Bypasses, Link, PortView},
@@ -162,6 +163,7 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
     if let Some(view) = view.as_mut().filter(|_| is_adopted) {
         view.allowed = bypasses;
         look_for_bypassed(&mut host, view)?;
+        look_for_vlans(&mut host, view)?;
     }
     let mut problems = Vec::new();
     match &observed.bridge {

@@ -2,7 +2,8 @@
 
 use super::{FastPath, Ineligible};
 use crate::view::{
-    BridgeView, Bypass, Link, LinkKind, Offload, Offloads, PortState, PortView, XdpView,
+    BridgeView, Bypass, Link, LinkKind, Offload, Offloads, PortState, PortView, VlanFiltering,
+    XdpView,
 };
 
 /// Offloads that must be off in the peer of a port that XDP serves. An XDP frame is its bytes and
@@ -29,6 +30,7 @@ pub fn xdp_needs(active: Offloads) -> (Offloads, Offloads) {
 pub fn eligibility(view: &BridgeView, port: &PortView, path: FastPath) -> Result<(), Ineligible> {
     check_bridge(&view.bridge)?;
     check_port(&port.link)?;
+    check_vlan(view, port)?;
     check_bypassed(view, port)?;
     let peer = check_pair(port)?;
     if !peer.is_up {
@@ -72,10 +74,30 @@ fn check_xdp_hook<'a>(port: &'a PortView, peer: &Link) -> Result<&'a XdpView, In
 }
 
 fn check_bridge(bridge: &Link) -> Result<(), Ineligible> {
-    match bridge.kind {
-        LinkKind::Bridge { vlan_filtering: true, .. } => Err(Ineligible::VlanFiltering),
-        _ if !bridge.is_up => Err(Ineligible::BridgeDown),
-        _ => Ok(()),
+    if bridge.is_up { Ok(()) } else { Err(Ineligible::BridgeDown) }
+}
+
+/// Whether untagged frames from and to `port` are in one VLAN there and stay untagged.
+fn check_vlan(view: &BridgeView, port: &PortView) -> Result<(), Ineligible> {
+    let LinkKind::Bridge { vlan_filtering, .. } = view.bridge.kind else { return Ok(()) };
+    match vlan_filtering {
+        VlanFiltering::Off => return Ok(()),
+        VlanFiltering::OtherProtocol => return Err(Ineligible::VlanProtocol),
+        // No event tells of their states.
+        VlanFiltering::SpanningTrees => return Err(Ineligible::VlanSpanningTrees),
+        VlanFiltering::Plain => {}
+    }
+    if port.link.bridge_port.is_some_and(|port| port.tunnels_vlans) {
+        return Err(Ineligible::VlanTunnel);
+    }
+    let pvids = view.pvids.as_ref().ok_or(Ineligible::VlanFiltering)?;
+    let pvid = pvids.get(&port.link.ifindex).ok_or(Ineligible::NoPvid)?;
+    if !pvid.is_untagged {
+        return Err(Ineligible::PvidTagged);
+    }
+    match pvid.state {
+        PortState::Forwarding => Ok(()),
+        PortState::NotForwarding => Err(Ineligible::PvidNotForwarding),
     }
 }
 
@@ -138,12 +160,14 @@ fn check_pair(port: &PortView) -> Result<&Link, Ineligible> {
 
 #[cfg(test)]
 mod tests {
-    use veth_common::Ifindex;
+    use std::collections::BTreeMap;
+
+    use veth_common::{Ifindex, Vlan};
 
     use super::*;
     use crate::{
         forwarding::tables::tests::{pair, view},
-        view::Bypasses,
+        view::{Bypasses, Pvid},
     };
 
     #[track_caller]
@@ -165,12 +189,71 @@ mod tests {
     }
 
     #[test]
-    fn bridge_that_filters_or_is_down_serves_nobody() {
-        refused(
-            |view| view.bridge.kind = LinkKind::Bridge { vlan_filtering: true, ageing_ms: 0 },
-            Ineligible::VlanFiltering,
-        );
+    fn bridge_that_is_down_serves_nobody() {
         refused(|view| view.bridge.is_up = false, Ineligible::BridgeDown);
+    }
+
+    /// A bridge whose first port has untagged frames in VLAN 10, and its second in VLAN 20.
+    fn filter_vlans(view: &mut BridgeView) -> &mut BTreeMap<Ifindex, Pvid> {
+        let vlan_filtering = VlanFiltering::Plain;
+        view.bridge.kind = LinkKind::Bridge { vlan_filtering, ageing_ms: 0 };
+        let pvid = |id| Pvid { vlan: Vlan(id), is_untagged: true, state: PortState::Forwarding };
+        view.pvids.insert([(Ifindex(5), pvid(10)), (Ifindex(6), pvid(20))].into())
+    }
+
+    #[test]
+    fn port_with_an_untagged_pvid_is_eligible_whatever_that_of_others_is() {
+        let mut view = view(vec![pair(5, 1), pair(6, 2)]);
+        filter_vlans(&mut view).remove(&Ifindex(6));
+        assert_eq!(eligibility(&view, &view.ports[0], FastPath::Tc), Ok(()));
+        assert_eq!(eligibility(&view, &view.ports[1], FastPath::Tc), Err(Ineligible::NoPvid));
+        assert_eq!(view.vlan_of(Ifindex(5)), Vlan(10));
+    }
+
+    #[test]
+    fn port_whose_untagged_frames_the_bridge_would_tag_or_drop_is_refused() {
+        let pvid = |view: &mut BridgeView, change: fn(&mut Pvid)| {
+            change(filter_vlans(view).get_mut(&Ifindex(5)).expect("made with it"));
+        };
+        refused(|view| filter_vlans(view).clear(), Ineligible::NoPvid);
+        refused(|view| pvid(view, |it| it.is_untagged = false), Ineligible::PvidTagged);
+        refused(
+            |view| pvid(view, |it| it.state = PortState::NotForwarding),
+            Ineligible::PvidNotForwarding,
+        );
+        let tunnels = |view: &mut BridgeView| {
+            filter_vlans(view);
+            bridge_port(view).tunnels_vlans = true;
+        };
+        refused(tunnels, Ineligible::VlanTunnel);
+    }
+
+    #[test]
+    fn bridge_that_filters_otherwise_or_unseen_serves_nobody() {
+        let filter = |view: &mut BridgeView, vlan_filtering| {
+            filter_vlans(view);
+            view.bridge.kind = LinkKind::Bridge { vlan_filtering, ageing_ms: 0 };
+        };
+        let filtering = VlanFiltering::OtherProtocol;
+        refused(|view| filter(view, filtering), Ineligible::VlanProtocol);
+        let filtering = VlanFiltering::SpanningTrees;
+        refused(|view| filter(view, filtering), Ineligible::VlanSpanningTrees);
+        let unseen = |view: &mut BridgeView| {
+            filter_vlans(view);
+            view.pvids = None;
+        };
+        refused(unseen, Ineligible::VlanFiltering);
+    }
+
+    #[test]
+    fn vlans_of_a_bridge_that_does_not_filter_them_are_no_matter() {
+        let mut view = view(vec![pair(5, 1)]);
+        filter_vlans(&mut view).clear();
+        bridge_port(&mut view).tunnels_vlans = true;
+        let vlan_filtering = VlanFiltering::Off;
+        view.bridge.kind = LinkKind::Bridge { vlan_filtering, ageing_ms: 0 };
+        assert_eq!(eligibility(&view, &view.ports[0], FastPath::Tc), Ok(()));
+        assert_eq!(view.vlan_of(Ifindex(5)), Vlan::NONE);
     }
 
     #[test]

@@ -7,8 +7,20 @@ use crate::view::Bypass;
 /// Why a port is left to the bridge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ineligible {
-    /// The bridge filters VLANs.
+    /// The bridge filters VLANs, and those of its ports were not looked at.
     VlanFiltering,
+    /// The bridge filters VLANs by tags that are not of 802.1Q.
+    VlanProtocol,
+    /// VLANs of the bridge have spanning trees of their own.
+    VlanSpanningTrees,
+    /// Untagged frames are in no VLAN of the port, and the bridge drops them.
+    NoPvid,
+    /// Frames of the VLAN that untagged ones are in leave the port with a tag.
+    PvidTagged,
+    /// The VLAN does not take part in forwarding on the port.
+    PvidNotForwarding,
+    /// The port turns VLANs into tunnels.
+    VlanTunnel,
     /// The bridge is down.
     BridgeDown,
     /// The port is no veth.
@@ -54,6 +66,12 @@ impl Ineligible {
     pub const fn name(self) -> &'static str {
         match self {
             Self::VlanFiltering => "vlan_filtering",
+            Self::VlanProtocol => "vlan_protocol",
+            Self::VlanSpanningTrees => "vlan_spanning_trees",
+            Self::NoPvid => "no_pvid",
+            Self::PvidTagged => "pvid_tagged",
+            Self::PvidNotForwarding => "pvid_not_forwarding",
+            Self::VlanTunnel => "vlan_tunnel",
             Self::BridgeDown => "bridge_down",
             Self::NotVeth => "not_veth",
             Self::NoSlot => "no_slot",
@@ -89,6 +107,14 @@ impl fmt::Display for Ineligible {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::VlanFiltering => "the bridge filters VLANs",
+            Self::VlanProtocol => "the bridge filters VLANs by tags other than those of 802.1Q",
+            Self::VlanSpanningTrees => "VLANs of the bridge have spanning trees of their own (MST)",
+            Self::NoPvid => "it has no VLAN for untagged frames (PVID), so the bridge drops them",
+            Self::PvidTagged => "frames of its VLAN for untagged ones (PVID) leave it with a tag",
+            Self::PvidNotForwarding => {
+                "its VLAN for untagged frames (PVID) does not forward on it (spanning tree)"
+            }
+            Self::VlanTunnel => "it turns VLANs into tunnels",
             Self::BridgeDown => "the bridge is down",
             Self::NotVeth => "it is no veth",
             Self::NoSlot => "the bridge gave it no port number",

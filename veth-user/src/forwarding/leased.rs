@@ -4,9 +4,12 @@
 //! knows it on the port of the veth pair whose far end has that address, and for as long as somebody keeps
 //! saying so.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
-use veth_common::{FdbEntry, FdbFlags, Ifindex, Lease, MacKey, PortSlot};
+use veth_common::{FdbEntry, FdbFlags, Ifindex, Lease, MacKey, PortSlot, Vlan};
 
 use super::{
     FastPath, Tables, eligibility,
@@ -25,38 +28,43 @@ impl Tables {
     /// to the bridge, which learns and floods. One that it knows but that is not the peer's own
     /// address (a bridge or macvlan inside, a device that is no veth) is in them without the right to
     /// the fast path, so that counters can say why.
+    ///
+    /// Where the bridge filters VLANs, what counts is whether it knows the station in the VLAN of its
+    /// port, and nowhere else in another one.
     pub fn leased(view: &BridgeView, lease: Lease) -> Self {
         let mut tables = Self::default();
         let mut claims = Claims::default();
-        let known: HashMap<_, _> = view
-            .fdb
-            .iter()
+        // In order, so that of several places the same one is told of each time.
+        let known: BTreeMap<_, _> = view
+            .entries_in_use()
             .filter(|entry| entry.kind != FdbKind::Local && entry.mac.is_station())
-            .map(|entry| (entry.mac, entry.port))
+            .map(|entry| ((entry.mac, entry.vlan), entry.port))
             .collect();
         let mut ports: HashMap<Ifindex, &PortView> = HashMap::new();
         for port in &view.ports {
             let eligible = eligibility(view, port, FastPath::Tc).is_ok();
             tables.ports.extend(port_entry(port, eligible));
             ports.insert(port.link.ifindex, port);
-            if let Some(entry) = peer_entry(port, eligible, lease) {
+            let vlan = view.vlan_of(port.link.ifindex);
+            if let Some(entry) = peer_entry(port, eligible, vlan, lease) {
                 claims.add(entry);
             }
         }
         let served = |entry: &FdbEntry| entry.flags.contains(FdbFlags::TARGET);
         for (mac, entry) in claims.resolve() {
-            if served(&entry) && known.get(&mac) == Some(&entry.port) {
+            let is_at_home = known.get(&(mac, entry.vlan)) == Some(&entry.port);
+            // The program knows of one place for an address: it would take a frame from its place in
+            // another VLAN for the station's move.
+            let mut places = known.range((mac, Vlan::NONE)..=(mac, Vlan(u16::MAX)));
+            if served(&entry) && is_at_home && places.all(|(_, port)| *port == entry.port) {
                 tables.fdb.insert(mac, entry);
             }
         }
-        for (mac, port) in &known {
+        for ((mac, vlan), port) in &known {
             tables.fdb.entry(*mac).or_insert_with(|| {
                 let slot = ports.get(port).and_then(|port| port.link.bridge_port);
-                unserved_entry(
-                    MacKey::of(*mac),
-                    *port,
-                    slot.map_or(PortSlot::UNKNOWN, |it| it.slot),
-                )
+                let slot = slot.map_or(PortSlot::UNKNOWN, |it| it.slot);
+                unserved_entry(MacKey::of(*mac), *port, slot, *vlan)
             });
         }
         // Last, so that a peer that claims an address of the host does not get it.
@@ -82,15 +90,15 @@ pub fn overlooked<'a>(
             .fdb
             .get(&entry.mac)
             .filter(|ours| ours.flags.contains(FdbFlags::SOURCE) && ours.lease != Lease::EXPIRED)
-            .is_some_and(|ours| ours.port == entry.port);
+            .is_some_and(|ours| (ours.port, ours.vlan) == (entry.port, entry.vlan));
         entry.kind == FdbKind::Learned && is_served && entry.age_ms >= due_ms && sends(entry.port)
     })
 }
 
-fn unserved_entry(key: MacKey, port: Ifindex, slot: PortSlot) -> FdbEntry {
+fn unserved_entry(key: MacKey, port: Ifindex, slot: PortSlot, vlan: Vlan) -> FdbEntry {
     let flags = FdbFlags::default();
     // Without a right there is nothing that could end.
-    FdbEntry { key, lease: Lease::FOREVER, port, slot, flags, mtu_bytes: 0, version: 0 }
+    FdbEntry { key, lease: Lease::FOREVER, port, slot, flags, mtu_bytes: 0, vlan, version: 0 }
 }
 
 #[cfg(test)]
@@ -98,7 +106,10 @@ mod tests {
     use veth_common::Mac;
 
     use super::*;
-    use crate::forwarding::tables::tests::{pair, view};
+    use crate::{
+        forwarding::tables::tests::{pair, view},
+        view::{LinkKind, PortState, Pvid, VlanFiltering},
+    };
 
     const UNTIL: Lease = Lease(7_000_000_000);
 
@@ -107,7 +118,12 @@ mod tests {
     }
 
     fn learned(number: u8, port: u32, age_ms: u64) -> BridgeFdbEntry {
-        BridgeFdbEntry { mac: inside(number), port: Ifindex(port), kind: FdbKind::Learned, age_ms }
+        in_vlan(0, number, port, age_ms)
+    }
+
+    fn in_vlan(vlan: u16, number: u8, port: u32, age_ms: u64) -> BridgeFdbEntry {
+        let (mac, vlan, port) = (inside(number), Vlan(vlan), Ifindex(port));
+        BridgeFdbEntry { mac, vlan, port, kind: FdbKind::Learned, age_ms }
     }
 
     /// Two ports, whose stations the bridge has learned.
@@ -198,5 +214,86 @@ mod tests {
         tables.fdb.get_mut(&inside(1)).expect("is served").lease = Lease::EXPIRED;
         let due = overlooked(&view, &tables, Duration::from_secs(10), |_| true);
         assert_eq!(due.map(|entry| entry.mac).collect::<Vec<_>>(), [inside(2)]);
+    }
+
+    /// Four ports, the first two in VLAN 10, the others in VLAN 20, with stations that are known there.
+    fn talking_in_vlans() -> BridgeView {
+        let mut view = view(vec![pair(5, 1), pair(6, 2), pair(7, 3), pair(8, 4)]);
+        let (vlan_filtering, ageing_ms) = (VlanFiltering::Plain, 300_000);
+        view.bridge.kind = LinkKind::Bridge { vlan_filtering, ageing_ms };
+        let vlans = [(5, 10), (6, 10), (7, 20), (8, 20)];
+        let pvid = |id| Pvid { vlan: Vlan(id), is_untagged: true, state: PortState::Forwarding };
+        view.pvids = Some(vlans.map(|(port, id)| (Ifindex(port), pvid(id))).into());
+        view.fdb =
+            (1..).zip(vlans).map(|(number, (port, vlan))| in_vlan(vlan, number, port, 0)).collect();
+        view
+    }
+
+    #[test]
+    fn station_is_served_in_the_vlan_of_its_port() {
+        let tables = Tables::leased(&talking_in_vlans(), UNTIL);
+        let vlan_of = |number| tables.fdb[&inside(number)].vlan;
+        assert!((1..=4).all(|number| is_served(&tables, number)));
+        assert_eq!([1, 2, 3, 4].map(vlan_of), [Vlan(10), Vlan(10), Vlan(20), Vlan(20)]);
+    }
+
+    #[test]
+    fn station_that_is_known_in_other_vlans_or_in_none_is_not_served() {
+        for vlan in [0, 1, 20] {
+            let mut view = talking_in_vlans();
+            view.fdb[0].vlan = Vlan(vlan);
+            let tables = Tables::leased(&view, UNTIL);
+            assert!(!is_served(&tables, 1) && is_served(&tables, 2), "VLAN {vlan}");
+        }
+    }
+
+    #[test]
+    fn entries_from_before_vlans_were_filtered_or_no_longer_are_do_not_count() {
+        let mut view = talking();
+        view.fdb.push(in_vlan(1, 1, 6, 0));
+        assert!(is_served(&Tables::leased(&view, UNTIL), 1));
+
+        let mut view = talking_in_vlans();
+        view.fdb.push(learned(1, 6, 0));
+        assert!(is_served(&Tables::leased(&view, UNTIL), 1));
+        view.bridge.kind =
+            LinkKind::Bridge { vlan_filtering: VlanFiltering::Off, ageing_ms: 300_000 };
+        let entry = Tables::leased(&view, UNTIL).fdb[&inside(1)];
+        assert_eq!((entry.port, entry.vlan), (Ifindex(6), Vlan::NONE));
+    }
+
+    #[test]
+    fn station_that_tags_frames_too_is_served_as_long_as_that_is_on_its_own_port() {
+        let mut view = talking_in_vlans();
+        view.fdb.push(in_vlan(30, 1, 5, 0));
+        assert!(is_served(&Tables::leased(&view, UNTIL), 1));
+        view.fdb.push(in_vlan(40, 1, 7, 0));
+        let tables = Tables::leased(&view, UNTIL);
+        assert!(!is_served(&tables, 1));
+        assert_eq!(tables.fdb[&inside(1)].flags, FdbFlags::default());
+    }
+
+    #[test]
+    fn address_that_two_peers_have_is_not_served_in_two_vlans_either() {
+        let mut view = talking_in_vlans();
+        view.ports[2].peer.as_mut().expect("has a peer").mac = Some(inside(1));
+        view.fdb[2].mac = inside(1);
+        assert!(!is_served(&Tables::leased(&view, UNTIL), 1));
+    }
+
+    #[test]
+    fn address_of_the_host_in_any_vlan_stays_the_hosts() {
+        let mut view = talking_in_vlans();
+        view.fdb.push(BridgeFdbEntry { kind: FdbKind::Local, ..in_vlan(30, 1, 3, 0) });
+        assert_eq!(Tables::leased(&view, UNTIL).fdb[&inside(1)].flags, FdbFlags::LOCAL);
+    }
+
+    #[test]
+    fn only_entries_of_the_vlan_that_is_served_are_overlooked() {
+        let mut view = talking_in_vlans();
+        view.fdb = vec![in_vlan(10, 1, 5, 9_000), in_vlan(30, 1, 5, 9_000), learned(1, 5, 9_000)];
+        let tables = Tables::leased(&view, UNTIL);
+        let due = overlooked(&view, &tables, Duration::from_secs(10), |_| true);
+        assert_eq!(due.map(|entry| entry.vlan).collect::<Vec<_>>(), [Vlan(10)]);
     }
 }

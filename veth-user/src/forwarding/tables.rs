@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, btree_map::Entry};
 
 use veth_common::{
-    FdbEntry, FdbFlags, Ifindex, Lease, Mac, MacKey, PortEntry, PortFlags, PortSlot,
+    FdbEntry, FdbFlags, Ifindex, Lease, Mac, MacKey, PortEntry, PortFlags, PortSlot, Vlan,
 };
 
 use super::{FastPath, eligibility};
@@ -31,7 +31,7 @@ impl Tables {
         for port in &view.ports {
             let eligible = eligibility(view, port, path).is_ok();
             tables.ports.extend(port_entry(port, eligible));
-            if let Some(entry) = peer_entry(port, eligible, Lease::FOREVER) {
+            if let Some(entry) = peer_entry(port, eligible, Vlan::NONE, Lease::FOREVER) {
                 claims.add(entry);
             }
         }
@@ -86,9 +86,11 @@ impl Claims {
     }
 }
 
-/// Whether somebody else made this entry for good.
+/// Whether somebody else made this entry for good. Of those for a VLAN, the kernel makes one for each
+/// VLAN of the port whenever it is told of none, and nobody is served while they count.
 fn is_set_by_hand(entry: &BridgeFdbEntry, held: &BTreeMap<Mac, Ifindex>) -> bool {
     match entry.kind {
+        _ if entry.vlan != Vlan::NONE => false,
         FdbKind::Static => true,
         FdbKind::Sticky => held.get(&entry.mac) != Some(&entry.port),
         FdbKind::Local | FdbKind::Learned => false,
@@ -101,8 +103,13 @@ pub(super) fn port_entry(port: &PortView, eligible: bool) -> Option<(Ifindex, Po
     Some((port.link.ifindex, PortEntry { slot: port.link.bridge_port?.slot, flags }))
 }
 
-/// The entry for the peer's own address.
-pub(super) fn peer_entry(port: &PortView, eligible: bool, lease: Lease) -> Option<FdbEntry> {
+/// The entry for the peer's own address, in the VLAN of its port.
+pub(super) fn peer_entry(
+    port: &PortView,
+    eligible: bool,
+    vlan: Vlan,
+    lease: Lease,
+) -> Option<FdbEntry> {
     let peer = port.peer.as_ref()?;
     let mac = peer.mac.filter(|mac| mac.is_station())?;
     let bridge_port = port.link.bridge_port?;
@@ -119,7 +126,8 @@ pub(super) fn peer_entry(port: &PortView, eligible: bool, lease: Lease) -> Optio
         port: port.link.ifindex,
         slot: bridge_port.slot,
         flags,
-        mtu_bytes: port.link.mtu_bytes.min(peer.mtu_bytes),
+        mtu_bytes: port.link.mtu_bytes.min(peer.mtu_bytes).try_into().unwrap_or(u16::MAX),
+        vlan,
         version: 0,
     })
 }
@@ -144,6 +152,7 @@ pub(super) fn local_entry(mac: Mac, bridge: Ifindex) -> FdbEntry {
         slot: PortSlot::UNKNOWN,
         flags: FdbFlags::LOCAL,
         mtu_bytes: 0,
+        vlan: Vlan::NONE,
         version: 0,
     }
 }
@@ -151,7 +160,9 @@ pub(super) fn local_entry(mac: Mac, bridge: Ifindex) -> FdbEntry {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::view::{BridgePort, Bypasses, Link, LinkKind, NetnsId, PeerRef, PortState};
+    use crate::view::{
+        BridgePort, Bypasses, Link, LinkKind, NetnsId, PeerRef, PortState, VlanFiltering,
+    };
 
     fn link(ifindex: u32, kind: LinkKind, mac: u8) -> Link {
         Link {
@@ -182,6 +193,7 @@ pub(super) mod tests {
             learning: true,
             locked: false,
             answers_neighbours: false,
+            tunnels_vlans: false,
         });
         let mut peer = link(2, LinkKind::Veth, 0x20 + number);
         peer.peer = Some(PeerRef { ifindex: Ifindex(ifindex), netns: Some(NetnsId(0)) });
@@ -189,11 +201,13 @@ pub(super) mod tests {
     }
 
     pub(crate) fn view(ports: Vec<PortView>) -> BridgeView {
-        let bridge = link(3, LinkKind::Bridge { vlan_filtering: false, ageing_ms: 300_000 }, 1);
+        let bridge =
+            link(3, LinkKind::Bridge { vlan_filtering: VlanFiltering::Off, ageing_ms: 300_000 }, 1);
         BridgeView {
             bridge,
             ports,
             fdb: Vec::new(),
+            pvids: None,
             bypassed: Bypasses::NONE,
             allowed: Bypasses::NONE,
         }
@@ -262,9 +276,8 @@ pub(super) mod tests {
     #[test]
     fn station_that_somebody_tied_to_another_port_is_left_to_the_bridge() {
         let mut view = view(vec![pair(5, 1), pair(6, 2)]);
-        let entry =
-            BridgeFdbEntry { mac: inside(1), port: Ifindex(6), kind: FdbKind::Sticky, age_ms: 0 };
-        view.fdb.push(entry);
+        let (mac, vlan, port) = (inside(1), Vlan::NONE, Ifindex(6));
+        view.fdb.push(BridgeFdbEntry { mac, vlan, port, kind: FdbKind::Sticky, age_ms: 0 });
         assert!(!fresh(&view).fdb.contains_key(&inside(1)));
         // Ours, from when the station was on that port.
         let held = BTreeMap::from([(inside(1), Ifindex(6))]);

@@ -5,7 +5,7 @@ use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     neighbour::{NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState},
 };
-use veth_common::{Ifindex, Mac};
+use veth_common::{Ifindex, Mac, Vlan};
 
 use super::{Netlink, NetlinkError, TICK_MS};
 use crate::view::{BridgeFdbEntry, FdbKind};
@@ -45,14 +45,23 @@ impl Netlink {
         )
     }
 
-    /// Has the bridge take `mac` for seen on `port` just now, as if a frame had come from there.
+    /// Has the bridge take `mac` for seen on `port` in `vlan` just now, as if a frame had come from
+    /// there. Without a VLAN, it takes it for seen in every VLAN of the port.
     ///
     /// # Minimum kernel version
     ///
     /// 3.0 (`NTF_USE` of bridges).
     #[doc(alias = "NTF_USE")]
-    pub fn refresh_station(&mut self, port: Ifindex, mac: Mac) -> Result<(), NetlinkError> {
+    pub fn refresh_station(
+        &mut self,
+        port: Ifindex,
+        mac: Mac,
+        vlan: Vlan,
+    ) -> Result<(), NetlinkError> {
         let mut message = message_of(port, mac);
+        if vlan != Vlan::NONE {
+            message.attributes.push(NeighbourAttribute::Vlan(vlan.0));
+        }
         message.header.state = NeighbourState::Reachable;
         message.header.flags |= NeighbourFlags::Use;
         self.execute(RouteNetlinkMessage::NewNeighbour(message), NLM_F_CREATE, || {
@@ -82,7 +91,7 @@ fn entry_of(message: &NeighbourMessage, bridge: Ifindex) -> Option<BridgeFdbEntr
     let mut mac = None;
     let mut controller = None;
     let mut age_ms = 0;
-    let mut has_vlan = false;
+    let mut vlan = Vlan::NONE;
     for attribute in &message.attributes {
         match attribute {
             NeighbourAttribute::LinkLayerAddress(bytes) => {
@@ -90,18 +99,13 @@ fn entry_of(message: &NeighbourMessage, bridge: Ifindex) -> Option<BridgeFdbEntr
             }
             NeighbourAttribute::Controller(ifindex) => controller = Some(Ifindex(*ifindex)),
             NeighbourAttribute::CacheInfo(info) => age_ms = u64::from(info.updated) * TICK_MS,
-            NeighbourAttribute::Vlan(_) => has_vlan = true,
+            NeighbourAttribute::Vlan(id) => vlan = Vlan(*id),
             _ => {}
         }
     }
     let port = Ifindex(message.header.ifindex);
     // Devices answer with their own filters (NTF_SELF) in the same dump; those are no stations.
     if controller != Some(bridge) && port != bridge {
-        return None;
-    }
-    // A bridge that does not filter VLANs finds stations without one, and one that does has no fast
-    // path. Addresses of its own are its own in any VLAN.
-    if has_vlan && message.header.state != NeighbourState::Permanent {
         return None;
     }
     let kind = if message.header.state == NeighbourState::Permanent {
@@ -113,5 +117,47 @@ fn entry_of(message: &NeighbourMessage, bridge: Ifindex) -> Option<BridgeFdbEntr
     } else {
         FdbKind::Learned
     };
-    Some(BridgeFdbEntry { mac: mac?, port, kind, age_ms })
+    Some(BridgeFdbEntry { mac: mac?, vlan, port, kind, age_ms })
+}
+
+#[cfg(test)]
+#[cfg(target_endian = "little")]
+mod tests {
+    use netlink_packet_core::{NetlinkDeserializable as _, NetlinkHeader};
+
+    use super::*;
+
+    const BRIDGE: Ifindex = Ifindex(3);
+
+    /// What the kernel says of a station on port 5 of bridge 3, with `more` behind it.
+    fn told(state: u8, more: &[u8]) -> Option<BridgeFdbEntry> {
+        const STATION: [u8; 32] = [
+            7, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 10, 0, 2, 0, 2, 0, 0, 0, 0, 0x21, 0, 0, 8, 0, 9, 0,
+            3, 0, 0, 0,
+        ];
+        let mut payload = [&STATION[..], more].concat();
+        payload[8] = state;
+        let mut header = NetlinkHeader::default();
+        // `RTM_NEWNEIGH`.
+        header.message_type = 28;
+        match RouteNetlinkMessage::deserialize(&header, &payload).expect("a whole message") {
+            RouteNetlinkMessage::NewNeighbour(message) => entry_of(&message, BRIDGE),
+            other => panic!("{other:?} is no entry"),
+        }
+    }
+
+    #[test]
+    fn entry_says_in_which_vlan_it_is() {
+        let (learned, permanent) = (2, 0x80);
+        let vlan_10 = [6, 0, 5, 0, 10, 0, 0, 0];
+        let entry = told(learned, &[]).expect("is of this bridge");
+        assert_eq!(
+            (entry.vlan, entry.kind, entry.port),
+            (Vlan::NONE, FdbKind::Learned, Ifindex(5))
+        );
+        let entry = told(learned, &vlan_10).expect("is of this bridge");
+        assert_eq!((entry.vlan, entry.kind), (Vlan(10), FdbKind::Learned));
+        let entry = told(permanent, &vlan_10).expect("is of this bridge");
+        assert_eq!((entry.vlan, entry.kind), (Vlan(10), FdbKind::Local));
+    }
 }

@@ -5,15 +5,16 @@ use std::fmt;
 use netlink_packet_route::{
     RouteNetlinkMessage,
     link::{
-        AfSpecInet6, AfSpecUnspec, BridgePortState, In6AddrGenMode, InfoBridge, InfoBridgePort,
-        InfoData, InfoKind, InfoPortData, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp,
+        AfSpecInet6, AfSpecUnspec, BridgeBooleanOptionFlags, BridgePortState, In6AddrGenMode,
+        InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, LinkAttribute, LinkFlags,
+        LinkInfo, LinkMessage, LinkXdp, VlanProtocol,
     },
 };
 use veth_common::{Ifindex, Mac, PortSlot};
 
 use super::{Netlink, NetlinkError, TICK_MS};
 use crate::inventory::PairKind;
-use crate::view::{BridgePort, Link, LinkKind, NetnsId, PeerRef, PortState};
+use crate::view::{BridgePort, Link, LinkKind, NetnsId, PeerRef, PortState, VlanFiltering};
 
 /// Changes to a link, all in one request.
 #[derive(Clone, Debug, Default)]
@@ -247,7 +248,7 @@ fn take_infos(link: &mut Link, infos: &[LinkInfo]) {
         match info {
             LinkInfo::Kind(InfoKind::Veth) => link.kind = LinkKind::Veth,
             LinkInfo::Kind(InfoKind::Bridge) => {
-                link.kind = LinkKind::Bridge { vlan_filtering: false, ageing_ms: 0 };
+                link.kind = LinkKind::Bridge { vlan_filtering: VlanFiltering::Off, ageing_ms: 0 };
             }
             LinkInfo::Kind(kind) => link.kind = LinkKind::Other(kind.to_string()),
             LinkInfo::Data(InfoData::Bridge(settings)) => {
@@ -256,7 +257,7 @@ fn take_infos(link: &mut Link, infos: &[LinkInfo]) {
                     _ => None,
                 });
                 link.kind = LinkKind::Bridge {
-                    vlan_filtering: settings.contains(&InfoBridge::VlanFiltering(true)),
+                    vlan_filtering: vlan_filtering_of(settings),
                     ageing_ms: u64::from(ageing.unwrap_or_default()) * TICK_MS,
                 };
             }
@@ -266,6 +267,22 @@ fn take_infos(link: &mut Link, infos: &[LinkInfo]) {
             _ => {}
         }
     }
+}
+
+fn vlan_filtering_of(settings: &[InfoBridge]) -> VlanFiltering {
+    if !settings.contains(&InfoBridge::VlanFiltering(true)) {
+        return VlanFiltering::Off;
+    }
+    if !settings.contains(&InfoBridge::VlanProtocol(VlanProtocol::Ieee8021Q)) {
+        return VlanFiltering::OtherProtocol;
+    }
+    let has_trees = settings.iter().any(|setting| match setting {
+        InfoBridge::MultiBoolOpt(options) => {
+            options.value.contains(BridgeBooleanOptionFlags::MstEnable)
+        }
+        _ => false,
+    });
+    if has_trees { VlanFiltering::SpanningTrees } else { VlanFiltering::Plain }
 }
 
 fn calls_netfilter(message: &LinkMessage) -> bool {
@@ -295,6 +312,7 @@ fn bridge_port_of(settings: &[InfoBridgePort]) -> BridgePort {
         learning: true,
         locked: false,
         answers_neighbours: false,
+        tunnels_vlans: false,
     };
     for setting in settings {
         match *setting {
@@ -309,8 +327,40 @@ fn bridge_port_of(settings: &[InfoBridgePort]) -> BridgePort {
             | InfoBridgePort::ProxyARPWifi(on)
             | InfoBridgePort::NeighSupress(on)
             | InfoBridgePort::NeighVlanSuppress(on) => port.answers_neighbours |= on,
+            InfoBridgePort::VlanTunnel(on) => port.tunnels_vlans = on,
             _ => {}
         }
     }
     port
+}
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_route::link::BridgeBooleanOptions;
+
+    use super::*;
+
+    #[test]
+    fn vlans_are_filtered_plainly_by_tags_of_802_1q_without_spanning_trees_only() {
+        let on = InfoBridge::VlanFiltering(true);
+        let plain = InfoBridge::VlanProtocol(VlanProtocol::Ieee8021Q);
+        let other = InfoBridge::VlanProtocol(VlanProtocol::Ieee8021Ad);
+        let options = |value| {
+            let mask = BridgeBooleanOptionFlags::all();
+            InfoBridge::MultiBoolOpt(BridgeBooleanOptions { value, mask })
+        };
+        let snooping = options(BridgeBooleanOptionFlags::VlanMulticastSnooping);
+        let trees = options(BridgeBooleanOptionFlags::MstEnable);
+        for (settings, wanted) in [
+            (vec![plain.clone(), trees.clone()], VlanFiltering::Off),
+            (vec![InfoBridge::VlanFiltering(false), plain.clone()], VlanFiltering::Off),
+            (vec![on.clone()], VlanFiltering::OtherProtocol),
+            (vec![on.clone(), other, trees.clone()], VlanFiltering::OtherProtocol),
+            (vec![on.clone(), plain.clone()], VlanFiltering::Plain),
+            (vec![on.clone(), plain.clone(), snooping], VlanFiltering::Plain),
+            (vec![on, plain, trees], VlanFiltering::SpanningTrees),
+        ] {
+            assert_eq!(vlan_filtering_of(&settings), wanted, "{settings:?}");
+        }
+    }
 }

@@ -1,5 +1,5 @@
 //! rtnetlink: everything this crate asks of or tells to the kernel about links, addresses, routes,
-//! neighbours, forwarding entries and namespace ids.
+//! neighbours, forwarding entries, VLANs and namespace ids.
 //!
 //! [`Netlink`] is one socket, bound for life to the network namespace it was opened in. The other
 //! files add verbs to it, one noun each, and turn messages into small types of this crate, so that
@@ -27,6 +27,7 @@ mod route;
 mod socket;
 mod statistics;
 mod transport;
+mod vlan;
 
 pub use base_chain::base_chains;
 pub use device::{NewDevice, VethPair};

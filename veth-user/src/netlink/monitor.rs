@@ -15,10 +15,14 @@ use nix::{
     sys::socket::{setsockopt, sockopt::RcvBufForce},
 };
 
-use super::NetlinkError;
+use super::{NetlinkError, vlan::VLAN_EVENTS};
 
 /// `RTNLGRP_LINK`, `RTNLGRP_NEIGH` and `RTNLGRP_TC`.
 const GROUPS: [u32; 3] = [1, 3, 4];
+
+/// `RTNLGRP_BRVLAN`, since 5.6. Links of family `AF_BRIDGE` tell of VLANs that a port gets and loses,
+/// too, but not of their states.
+const VLAN_GROUP: u32 = 33;
 
 /// Receive buffer in bytes: room for the events of a thousand ports at once.
 const RECEIVE_BYTES: usize = 4 << 20;
@@ -33,6 +37,8 @@ pub enum Event {
     Link,
     /// A bridge's forwarding entry appeared, changed or went.
     Fdb,
+    /// A VLAN of a bridge or a port appeared, changed or went.
+    Vlan,
     /// A queueing discipline or filter appeared, changed or went.
     Tc,
     /// Events were lost because they came faster than they were read.
@@ -61,6 +67,8 @@ impl Monitor {
             for group in GROUPS {
                 inner.add_membership(group)?;
             }
+            // A kernel without it does not say either which VLANs there are.
+            let _ = inner.add_membership(VLAN_GROUP);
             let _ = inner.set_listen_all_namespaces(true);
             // Beyond what ordinary processes may have; without CAP_NET_ADMIN it stays as it is.
             let _ = setsockopt(inner, RcvBufForce, &RECEIVE_BYTES);
@@ -99,11 +107,17 @@ fn read_events(mut datagram: &[u8], events: &mut Vec<Event>) {
         datagram = rest;
         // A message that does not parse may have been about anything: look at everything.
         let event = match NetlinkMessage::<RouteNetlinkMessage>::deserialize(message) {
+            _ if is_about_vlans(message) => Some(Event::Vlan),
             Ok(message) => event_of(message.payload),
             Err(_) => Some(Event::Link),
         };
         events.extend(event);
     }
+}
+
+/// Whether the head of `message` says so; the packet crate does not know such messages.
+fn is_about_vlans(message: &[u8]) -> bool {
+    matches!(message, [_, _, _, _, k0, k1, ..] if VLAN_EVENTS.contains(&u16::from_ne_bytes([*k0, *k1])))
 }
 
 fn event_of(payload: NetlinkPayload<RouteNetlinkMessage>) -> Option<Event> {
@@ -122,5 +136,23 @@ fn event_of(payload: NetlinkPayload<RouteNetlinkMessage>) -> Option<Event> {
         ) => Some(Event::Tc),
         NetlinkPayload::Overrun(_) => Some(Event::Overrun),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A message of that kind, with as many bytes behind its head as one about a VLAN has at least.
+    fn message(kind: u16) -> Vec<u8> {
+        [&24_u32.to_ne_bytes()[..], &kind.to_ne_bytes(), &[0; 18]].concat()
+    }
+
+    #[test]
+    fn messages_about_vlans_are_heard_and_those_between_them_as_well() {
+        let datagram = [message(112), message(u16::MAX), message(113)].concat();
+        let mut events = Vec::new();
+        read_events(&datagram, &mut events);
+        assert_eq!(events, [Event::Vlan, Event::Link, Event::Vlan]);
     }
 }

@@ -3,7 +3,10 @@
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
 
-use super::{NetlinkError, transport::Transport};
+use super::{
+    NetlinkError,
+    transport::{Message, Transport},
+};
 
 /// A route netlink socket, bound for life to the network namespace in which it was opened.
 pub struct Netlink {
@@ -40,12 +43,12 @@ impl Netlink {
         self.transport.get(message, action)
     }
 
-    /// Asks for all objects of a kind.
-    pub(super) fn dump(
+    /// Asks for all objects of a kind, be its messages known to the packet crate or not.
+    pub(super) fn dump<M: Message>(
         &mut self,
-        message: &RouteNetlinkMessage,
+        message: &M,
         action: impl Fn() -> String,
-    ) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
+    ) -> Result<Vec<M>, NetlinkError> {
         self.transport.dump(message, action)
     }
 }

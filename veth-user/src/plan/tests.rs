@@ -9,7 +9,7 @@ use veth_common::{Ifindex, Mac};
 use super::*;
 use crate::{
     topology::{NetnsName, Topology},
-    view::{Link, LinkKind, NetnsId, PeerRef},
+    view::{Link, LinkKind, NetnsId, PeerRef, VlanFiltering},
 };
 
 const TWO: &str = r#"
@@ -104,7 +104,8 @@ impl Model {
         match step.clone() {
             Step::CreateBridge { mac, mtu_bytes } => {
                 assert_eq!(self.observed.bridge, BridgeState::Absent);
-                let kind = LinkKind::Bridge { vlan_filtering: false, ageing_ms: 300_000 };
+                let kind =
+                    LinkKind::Bridge { vlan_filtering: VlanFiltering::Off, ageing_ms: 300_000 };
                 let ifindex = self.next_ifindex();
                 self.observed.bridge = BridgeState::Ours(link(ifindex, kind, mac, mtu_bytes));
             }

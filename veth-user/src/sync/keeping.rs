@@ -105,7 +105,7 @@ impl Refresher {
         let sends = |port: Ifindex| sent.get(&port) == Some(&true);
         let mut refreshed = 0;
         for entry in overlooked(view, tables, ageing, sends) {
-            match host.refresh_station(entry.port, entry.mac) {
+            match host.refresh_station(entry.port, entry.mac, entry.vlan) {
                 Ok(()) => refreshed += 1,
                 // The port went, or does not learn any more.
                 Err(error) if error.is_not_found() || error.is_invalid() => {}

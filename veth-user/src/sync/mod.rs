@@ -19,7 +19,7 @@ pub use error::SyncError;
 pub use hook::HookPolicy;
 pub use keeping::Keeping;
 pub(crate) use keeping::now_ns;
-pub use observe::observe_bridge;
+pub use observe::{look_for_vlans, observe_bridge};
 pub use reconcile::{Reconciled, Reconciler, our_program};
 pub use release::XdpAttachment;
 pub use xdp::{observe_xdp, restore_peers};

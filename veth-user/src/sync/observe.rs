@@ -28,5 +28,18 @@ pub fn observe_bridge(host: &mut Netlink, name: &str) -> Result<Option<BridgeVie
         ports.push(PortView { link, peer, xdp: None, bypassed: Bypasses::NONE });
     }
     let fdb = host.bridge_fdb(bridge.ifindex)?;
-    Ok(Some(BridgeView { bridge, ports, fdb, bypassed: Bypasses::NONE, allowed: Bypasses::NONE }))
+    let (bypassed, allowed) = (Bypasses::NONE, Bypasses::NONE);
+    Ok(Some(BridgeView { bridge, ports, fdb, pvids: None, bypassed, allowed }))
+}
+
+/// Fills in which VLANs untagged frames from the ports of `view` are in, where its bridge filters VLANs.
+///
+/// # Errors
+///
+/// When the kernel cannot be asked. One that does not know the question leaves all ports to the bridge.
+pub fn look_for_vlans(host: &mut Netlink, view: &mut BridgeView) -> Result<(), NetlinkError> {
+    if view.filters_vlans() {
+        view.pvids = host.pvids()?;
+    }
+    Ok(())
 }

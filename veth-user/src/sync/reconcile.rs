@@ -5,13 +5,13 @@ use std::{
     time::Duration,
 };
 
-use veth_common::{FdbEntry, FdbFlags, Ifindex, Lease, Mac, PortSlot};
+use veth_common::{FdbEntry, FdbFlags, Ifindex, Lease, Mac, PortSlot, Vlan};
 
 use super::{
     HookPolicy, Keeping, SyncError, XdpAttachment,
     bypass::{RuleState, look_for_bypassed},
     keeping::{Refresher, ageing_of, new_lease, now_ns},
-    observe_bridge,
+    look_for_vlans, observe_bridge,
     xdp::{prepare_peers, restore_peers},
 };
 use crate::{
@@ -164,6 +164,7 @@ impl Reconciler {
                 view.allowed = allowed;
                 self.rules = Some(RuleState::read()?);
                 look_for_bypassed(&mut self.host, &mut view)?;
+                look_for_vlans(&mut self.host, &mut view)?;
                 self.leased_tables(&view, &pardoned)?
             }
         };
@@ -291,7 +292,7 @@ impl Reconciler {
         let held: BTreeSet<(Mac, Ifindex)> = view
             .fdb
             .iter()
-            .filter(|entry| entry.kind == FdbKind::Sticky)
+            .filter(|entry| entry.kind == FdbKind::Sticky && entry.vlan == Vlan::NONE)
             .map(|entry| (entry.mac, entry.port))
             .collect();
         for (mac, port) in &self.written.stations {

@@ -1,12 +1,14 @@
 //! Entries of a bridge's forwarding database.
 
-use veth_common::{Ifindex, Mac};
+use veth_common::{Ifindex, Mac, Vlan};
 
 /// What a bridge knows of a MAC address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BridgeFdbEntry {
     /// The address.
     pub mac: Mac,
+    /// The VLAN in which it has that: a bridge that filters VLANs has an entry for each.
+    pub vlan: Vlan,
     /// The port behind which it is; for the bridge's own addresses, the device that has it.
     pub port: Ifindex,
     /// How the bridge came to know it.

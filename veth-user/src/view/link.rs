@@ -2,6 +2,8 @@
 
 use veth_common::{Ifindex, Mac, PortSlot};
 
+use super::VlanFiltering;
+
 /// Id of a namespace as one other namespace knows it. It means nothing anywhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NetnsId(pub i32);
@@ -44,8 +46,8 @@ pub enum LinkKind {
     Veth,
     /// A Linux bridge.
     Bridge {
-        /// It drops VLAN tags and frames by port membership.
-        vlan_filtering: bool,
+        /// Whether it drops frames, and adds and removes tags, by which VLANs its ports are in.
+        vlan_filtering: VlanFiltering,
         /// After how many milliseconds it forgets a station that was not seen.
         ageing_ms: u64,
     },
@@ -87,4 +89,6 @@ pub struct BridgePort {
     pub locked: bool,
     /// The bridge answers ARP and neighbour solicitations for what is behind it.
     pub answers_neighbours: bool,
+    /// It turns VLANs into tunnels, and tunnels into VLANs.
+    pub tunnels_vlans: bool,
 }

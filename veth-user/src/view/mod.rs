@@ -13,6 +13,7 @@ mod offloads;
 mod reach;
 mod route;
 mod statistics;
+mod vlan;
 
 pub use address::Address;
 pub use bypass::{Bypass, Bypasses, UnknownBypass};
@@ -23,6 +24,11 @@ pub use offloads::{Offload, OffloadState, Offloads};
 pub use reach::{PresentAddress, SilentNeighbour, Uniqueness, Way};
 pub use route::{NextHop, Route};
 pub use statistics::{DirectionStatistics, LinkStatistics};
+pub use vlan::{Pvid, VlanFiltering};
+
+use std::collections::BTreeMap;
+
+use veth_common::{Ifindex, Vlan};
 
 /// A bridge and everything that decides what it does with a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,10 +39,36 @@ pub struct BridgeView {
     pub ports: Vec<PortView>,
     /// Its forwarding entries.
     pub fdb: Vec<BridgeFdbEntry>,
+    /// In which VLAN untagged frames from its ports are; a port that is not in here drops them. `None`
+    /// unless that was looked at.
+    pub pvids: Option<BTreeMap<Ifindex, Pvid>>,
     /// What a fast path between any of its ports would pass by; empty unless that was looked for.
     pub bypassed: Bypasses,
     /// What the user lets it pass by.
     pub allowed: Bypasses,
+}
+
+impl BridgeView {
+    /// The VLAN that untagged frames from `port` are in; none where VLANs are not filtered.
+    pub fn vlan_of(&self, port: Ifindex) -> Vlan {
+        let pvid = self.pvids.as_ref().filter(|_| self.filters_vlans());
+        pvid.and_then(|pvids| pvids.get(&port)).map_or(Vlan::NONE, |pvid| pvid.vlan)
+    }
+
+    /// The entries by which the bridge forwards now: those of VLANs when it filters them, those of none
+    /// when it does not. It keeps others from before that was changed, until they age.
+    pub fn entries_in_use(&self) -> impl Iterator<Item = &BridgeFdbEntry> {
+        let filters_vlans = self.filters_vlans();
+        self.fdb.iter().filter(move |entry| (entry.vlan != Vlan::NONE) == filters_vlans)
+    }
+
+    /// Whether the bridge filters VLANs, however it does.
+    pub fn filters_vlans(&self) -> bool {
+        match self.bridge.kind {
+            LinkKind::Bridge { vlan_filtering, .. } => vlan_filtering != VlanFiltering::Off,
+            _ => false,
+        }
+    }
 }
 
 /// A port of a bridge, with its far end.

@@ -2,7 +2,7 @@
 
 use nix::errno::Errno;
 use veth_common::{
-    Counter, FdbEntry, FdbFlags, Ifindex, Lease, Mac, PortEntry, PortFlags, PortSlot, Verdict,
+    Counter, FdbEntry, FdbFlags, Ifindex, Lease, Mac, PortEntry, PortFlags, PortSlot, Verdict, Vlan,
 };
 use veth_ebpf::packet::Bytes;
 use veth_user::forwarding::Tables;
@@ -119,6 +119,10 @@ fn redirected() -> Vec<Fixture> {
             station(tables, RED_MAC).lease = Lease(u64::MAX - 1);
             station(tables, BLUE_MAC).lease = Lease(u64::MAX - 1);
         }),
+        redirected("both in one VLAN", known_unicast()).over(|tables| {
+            station(tables, RED_MAC).vlan = Vlan(10);
+            station(tables, BLUE_MAC).vlan = Vlan(10);
+        }),
         redirected("only the source is isolated", known_unicast()).over(|tables| {
             let red = station(tables, RED_MAC);
             red.flags = red.flags.with(FdbFlags::ISOLATED);
@@ -204,6 +208,12 @@ fn destination() -> Vec<Fixture> {
             .over(|tables| station(tables, BLUE_MAC).lease = Lease(1)),
         to_blue("destination that may not receive", Verdict::DestinationIneligible)
             .over(|tables| station(tables, BLUE_MAC).flags = FdbFlags::SOURCE),
+        to_blue("destination in another VLAN", Verdict::OtherVlan).over(|tables| {
+            station(tables, RED_MAC).vlan = Vlan(10);
+            station(tables, BLUE_MAC).vlan = Vlan(20);
+        }),
+        to_blue("destination in a VLAN, source in none", Verdict::OtherVlan)
+            .over(|tables| station(tables, BLUE_MAC).vlan = Vlan(10)),
         to_blue("two isolated ports", Verdict::Isolated).over(|tables| {
             for entry in tables.fdb.values_mut() {
                 entry.flags = entry.flags.with(FdbFlags::ISOLATED);

@@ -22,7 +22,7 @@ use nix::{
 };
 use veth_common::{
     CaptureRule, Counter, FdbEntry, FdbFlags, Ifindex, Lease, MAX_SLOTS, Mac, MacKey, Pair,
-    PortCounters, PortEntry, PortFlags, PortSlot, Verdict, names, near_place,
+    PortCounters, PortEntry, PortFlags, PortSlot, Verdict, Vlan, names, near_place,
 };
 use veth_user::{
     datapath::{TC_OBJECT, XDP_OBJECT},
@@ -104,6 +104,7 @@ pub(crate) fn two_stations(red: Ifindex, blue: Ifindex) -> Tables {
             slot,
             flags: FdbFlags::SOURCE.with(FdbFlags::TARGET),
             mtu_bytes: 1500,
+            vlan: Vlan::NONE,
             version: 0,
         };
         tables.fdb.insert(mac, entry);
@@ -119,6 +120,7 @@ pub(crate) const VACANT: FdbEntry = FdbEntry {
     slot: PortSlot::UNKNOWN,
     flags: FdbFlags(0),
     mtu_bytes: 0,
+    vlan: Vlan::NONE,
     version: 0,
 };
 

@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// `PACKET_HOST` of `linux/if_packet.h`.
 const PACKET_HOST: u8 = 0;
 
-const MTU_BYTES: u32 = 9000;
+const MTU_BYTES: u16 = 9000;
 
 pub(crate) struct Fixture {
     name: &'static str,
@@ -180,7 +180,7 @@ impl Peer {
             peer: "eth0",
             peer_mac: mac,
             peer_netns: netns.as_fd(),
-            mtu_bytes: MTU_BYTES,
+            mtu_bytes: MTU_BYTES.into(),
         };
         let port = inside(ports, || {
             let mut netlink = Netlink::open().expect("open netlink");

@@ -8,8 +8,8 @@ use super::*;
 const PORTS: [Ifindex; 4] = [Ifindex(5), Ifindex(6), Ifindex(7), Ifindex(8)];
 const STRANGER: Ifindex = Ifindex(9);
 
-/// The kernel keeps an MTU in a positive `int`.
-const MTU_MAX: u32 = i32::MAX.cast_unsigned();
+/// The largest MTU that a veth can have.
+const MTU_MAX: u16 = u16::MAX;
 
 /// The stations, and addresses that are none.
 fn addresses() -> impl Strategy<Value = Mac> {
@@ -21,10 +21,11 @@ fn addresses() -> impl Strategy<Value = Mac> {
     ]
 }
 
-/// Tables as the control plane writes them: an entry repeats its port's eligibility, isolation
-/// and slot. Everything else is as it may come.
+/// Tables as the control plane writes them: an entry repeats its port's eligibility, isolation,
+/// VLAN and slot. Everything else is as it may come.
 fn any_tables() -> impl Strategy<Value = FakeTables> {
-    let port = (weighted(0.8), weighted(0.3), weighted(0.9));
+    let vlan = select(&[Vlan::NONE, Vlan::NONE, Vlan::NONE, Vlan(10), Vlan(20)][..]);
+    let port = (weighted(0.8), weighted(0.3), weighted(0.9), vlan);
     let entry = (
         0..PORTS.len(),
         select(&[u64::MAX, u64::MAX, 950, 1000, 1050, 1051][..]),
@@ -33,14 +34,14 @@ fn any_tables() -> impl Strategy<Value = FakeTables> {
     );
     (vec(port, PORTS.len()), vec(entry, 6), 900..1100_u64).prop_map(|(ports, entries, now_ns)| {
         let mut tables = FakeTables { now_ns: Some(now_ns), ..FakeTables::default() };
-        for (ifindex, (slot, (eligible, _, known))) in PORTS.into_iter().zip((1..).zip(&ports)) {
+        for (ifindex, (slot, (eligible, _, known, _))) in PORTS.into_iter().zip((1..).zip(&ports)) {
             let flags = if *eligible { PortFlags::ELIGIBLE } else { PortFlags::default() };
             if *known {
                 tables.ports.insert(ifindex, PortEntry { slot: PortSlot(slot), flags });
             }
         }
         for (last, (port, lease, (target, local, is_own), mtu_bytes)) in (0x20..).zip(entries) {
-            let (eligible, isolated, known) = ports[port];
+            let (eligible, isolated, known, vlan) = ports[port];
             let mac = Mac([2, 0, 0, 0, 0, last]);
             let flags = [
                 (eligible && known, FdbFlags::SOURCE),
@@ -59,6 +60,7 @@ fn any_tables() -> impl Strategy<Value = FakeTables> {
                 lease: Lease(lease),
                 flags,
                 mtu_bytes,
+                vlan,
                 ..station(mac, PORTS[port], slot)
             };
             tables.fdb.insert(mac, entry);
@@ -155,6 +157,7 @@ fn may_pass_the_bridge_by(case: &Case, ingress: Ifindex) -> bool {
     let leases_are_valid = is_leased(&sender) && is_leased(&receiver);
     let untagged = !vlan_tag && ![0x8100, 0x88a8, 0x9100].contains(&be16(frame, 12));
     let kept_apart = is(sender.flags.0, 2) && is(receiver.flags.0, 2);
+    let in_one_vlan = sender.vlan.0 == receiver.vlan.0;
 
     port_is_known_and_eligible
         && destination_is_unicast
@@ -164,6 +167,7 @@ fn may_pass_the_bridge_by(case: &Case, ingress: Ifindex) -> bool {
         && leases_are_valid
         && untagged
         && !kept_apart
+        && in_one_vlan
         && largest_packet(frame, *gso_size_bytes)
             .is_some_and(|bytes| bytes <= u64::from(receiver.mtu_bytes))
 }

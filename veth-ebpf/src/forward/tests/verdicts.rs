@@ -185,6 +185,20 @@ fn frame_for_station_that_may_not_receive_goes_to_the_bridge() {
 }
 
 #[test]
+fn only_stations_of_one_vlan_reach_each_other() {
+    for (red, blue) in [(0, 0), (10, 10), (10, 20), (0, 10), (10, 0)] {
+        let mut case = Case::good();
+        case.tables.change(RED_MAC, |entry| entry.vlan = Vlan(red));
+        case.tables.change(BLUE_MAC, |entry| entry.vlan = Vlan(blue));
+        if red == blue {
+            case.assert_redirected();
+        } else {
+            case.assert_passed(Verdict::OtherVlan);
+        }
+    }
+}
+
+#[test]
 fn only_two_isolated_ports_are_kept_apart() {
     for (red, blue) in [(false, false), (false, true), (true, false), (true, true)] {
         let mut case = Case::good();
@@ -213,7 +227,7 @@ fn every_verdict_counts_for_the_port_that_the_frame_came_from() {
 }
 
 /// Of two reasons, the earlier in this list is given.
-const ORDER: [Verdict; 20] = [
+const ORDER: [Verdict; 21] = [
     // The port's own, even before the frame is looked at.
     Verdict::PortUnknown,
     Verdict::PortIneligible,
@@ -233,6 +247,7 @@ const ORDER: [Verdict; 20] = [
     Verdict::SamePort,
     Verdict::DestinationExpired,
     Verdict::DestinationIneligible,
+    Verdict::OtherVlan,
     Verdict::Isolated,
     // Whether it arrives in one piece.
     Verdict::Truncated,

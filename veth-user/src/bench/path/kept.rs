@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use veth_common::Vlan;
+
 use super::BenchError;
 use crate::{
     datapath::Hook,
@@ -74,7 +76,7 @@ fn introduce(fabric: &FabricName) -> Result<(), NetlinkError> {
     let view = observe_bridge(&mut netlink, fabric.as_str())?;
     for port in view.iter().flat_map(|view| &view.ports) {
         if let Some(mac) = port.peer.as_ref().and_then(|peer| peer.mac) {
-            netlink.refresh_station(port.link.ifindex, mac)?;
+            netlink.refresh_station(port.link.ifindex, mac, Vlan::NONE)?;
         }
     }
     Ok(())
