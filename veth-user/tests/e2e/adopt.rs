@@ -6,6 +6,7 @@ pub(crate) mod lab;
 mod life;
 mod refusal;
 mod station;
+mod vlan;
 
 use veth_common::FdbFlags;
 

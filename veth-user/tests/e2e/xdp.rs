@@ -8,7 +8,7 @@ mod crash;
 mod foreign;
 mod offloads;
 mod switch;
-mod vlan;
+pub(crate) mod vlan;
 
 use std::collections::BTreeMap;
 

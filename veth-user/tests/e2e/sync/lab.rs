@@ -73,16 +73,9 @@ impl Lab {
         println!("{what}: followed {all:.1?} after its command began, {after:.1?} after its end");
     }
 
-    /// Whether bridges can filter VLANs here (`CONFIG_BRIDGE_VLAN_FILTERING`, of any version);
-    /// says so when they cannot, because something then goes untested.
+    /// See [`kernel_has_vlan_filtering`].
     pub(crate) fn kernel_has_vlan_filtering(&self) -> bool {
-        let try_it = "ip link add probe type bridge vlan_filtering 1 2>&1 || true";
-        let answer = self.sandbox.sh(&format!("{try_it}; ip link del probe 2>/dev/null || true"));
-        assert!(answer.is_empty() || answer.contains("not supported"), "{answer}");
-        if !answer.is_empty() {
-            skip("VLAN filtering: this kernel's bridges have none (CONFIG_BRIDGE_VLAN_FILTERING)");
-        }
-        answer.is_empty()
+        kernel_has_vlan_filtering(&self.sandbox)
     }
 
     pub(crate) fn mac(&self, member: &str) -> Mac {
@@ -123,6 +116,18 @@ impl Lab {
         agent.stop();
         sandbox.down("lab");
     }
+}
+
+/// Whether bridges can filter VLANs here (`CONFIG_BRIDGE_VLAN_FILTERING`, of any version); says so
+/// when they cannot, because something then goes untested.
+pub(crate) fn kernel_has_vlan_filtering(sandbox: &Sandbox) -> bool {
+    let try_it = "ip link add probe type bridge vlan_filtering 1 2>&1 || true";
+    let answer = sandbox.sh(&format!("{try_it}; ip link del probe 2>/dev/null || true"));
+    assert!(answer.is_empty() || answer.contains("not supported"), "{answer}");
+    if !answer.is_empty() {
+        skip("VLAN filtering: this kernel's bridges have none (CONFIG_BRIDGE_VLAN_FILTERING)");
+    }
+    answer.is_empty()
 }
 
 pub(crate) fn red() -> End<'static> {

@@ -94,7 +94,7 @@ fn tag_beside_the_frame_arrives_with_it(datapath: &str) {
 }
 
 /// Whether the kernel has interfaces for VLANs (`CONFIG_VLAN_8021Q`, of any version).
-fn has_vlan_devices(sandbox: &Sandbox) -> bool {
+pub(crate) fn has_vlan_devices(sandbox: &Sandbox) -> bool {
     let add = "ip -n red link add link eth0 name probe type vlan id 9 2>&1 || true";
     let answer = sandbox.sh(&format!("{add}; ip -n red link del probe 2>/dev/null || true"));
     assert!(answer.is_empty() || answer.contains("Unknown device type"), "{answer}");
