@@ -75,6 +75,9 @@ pub(super) fn run(session: &Session, options: &TopOptions) -> Result<()> {
         if is_stale {
             screen.draw(|area, buffer| draw(&dashboard, palette, area, buffer))?;
             is_stale = false;
+            // What the terminal is like after a panic has to be tried, and there is none to be had.
+            #[cfg(debug_assertions)]
+            assert!(std::env::var_os("VETH_TOP_PANICS").is_none(), "asked to panic");
         }
         let mut wait = next.saturating_duration_since(Instant::now()).min(LOOK);
         // All that was typed meanwhile, before it is drawn.

@@ -174,6 +174,24 @@ fn fabric_that_goes_ends_it_with_the_reason() {
 
 #[test]
 #[ignore = "needs root"]
+fn terminal_is_restored_after_a_panic_and_its_message_stays() {
+    let (sandbox, ping) = lab();
+    let tmux = Tmux::start(&sandbox, 80, 24);
+    tmux.send(&["stty -a >before; echo it was here", "Enter"]);
+    tmux.wait_for("it was here");
+    let run = format!(
+        "RUST_BACKTRACE=0 VETH_TOP_PANICS=1 {VETH} top lab; echo ended $?; stty -a >after; echo done"
+    );
+    tmux.send(&[run.as_str(), "Enter"]);
+    tmux.wait_for("ended 101\n");
+    assert_restored(&tmux, 101);
+    assert!(tmux.screen().contains("asked to panic"), "{}", tmux.screen());
+    drop((tmux, ping));
+    sandbox.down("lab");
+}
+
+#[test]
+#[ignore = "needs root"]
 fn stopped_top_gives_the_terminal_back_and_takes_it_again() {
     let (sandbox, ping) = lab();
     for by_key in [true, false] {

@@ -23,6 +23,7 @@ const UNSAFE_FILES: &[&str] = &[
     "veth-ebpf/src/bin/veth-tc.rs",
     "veth-ebpf/src/bin/veth-xdp.rs",
     "veth-ebpf/src/capture.rs",
+    "veth-ebpf/src/pairs.rs",
     "veth-ebpf/src/maps.rs",
     "veth-ebpf/src/packet.rs",
     "veth-ebpf/src/skb.rs",
