@@ -5,7 +5,10 @@ use std::{
     fs::OpenOptions,
     io::{self, BufWriter, ErrorKind, Write},
     net::IpAddr,
-    os::unix::fs::OpenOptionsExt as _,
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::fs::OpenOptionsExt as _,
+    },
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,7 +19,8 @@ use serde::Serialize;
 use veth_common::{CAPTURE_SNAPLEN_MAX, CaptureRule, CaptureTally, Ifindex, Mac, Verdict};
 
 use super::{
-    frames::{Frames, Ports, Sink, bits},
+    frames::{Frames, Ports, Sink, bits, tell_missed},
+    outlet::Outlet,
     session::{Session, WrongArgument, is_terminal, print_json, say},
     target::only_fabric,
 };
@@ -125,9 +129,10 @@ pub(super) fn run(session: &Session, options: &CaptureOptions) -> Result<()> {
         ..CaptureRule::OFF
     };
     let mut frames = Frames::begin(&name, rule)?;
-    let out = if to_stdout { Box::new(io::stdout()) } else { create(&options.write)? };
+    let out = if to_stdout { stdout()? } else { create(&options.write)? };
     let mut file = CaptureFile {
-        out: BufWriter::new(out),
+        out: BufWriter::new(Outlet::new(out, session.stop.clone())),
+        name: if to_stdout { "stdout".into() } else { options.write.display().to_string() },
         interfaces: BTreeMap::new(),
         filter,
         snaplen_bytes: options.snaplen,
@@ -138,24 +143,33 @@ pub(super) fn run(session: &Session, options: &CaptureOptions) -> Result<()> {
         say(&format!("capturing fabric {name}; Ctrl-C ends it"));
         frames.follow(session, &mut ports, &mut file)
     });
+    let missed = frames.missed();
     let tally = frames.tally()?;
-    match result.and_then(|()| file.end(&tally)) {
-        // Whoever reads has seen enough.
-        Err(error) if to_stdout && is_broken_pipe(&error) => {}
-        result => result?,
-    }
+    let result = result.and_then(|()| file.end(&tally));
     let CaptureTally { matched, lost, .. } = tally;
-    let summary = Summary { fabric: name.to_string(), written: file.written, matched, lost };
+    let written = file.written;
     if session.json && !to_stdout {
-        return print_json(&summary);
+        print_json(&Summary { fabric: name.to_string(), written, matched, lost })?;
+    } else {
+        // What was on its way to a file that cannot be written is not in it.
+        let most = if result.is_ok() { "" } else { "at most " };
+        say(&format!("{most}{written} frames written, {lost} lost for want of room"));
     }
-    say(&format!("{} frames written, {lost} lost for want of room", file.written));
-    Ok(())
+    tell_missed(missed);
+    match result {
+        // Whoever reads has seen enough.
+        Err(error) if to_stdout && is_broken_pipe(&error) => Ok(()),
+        result => result,
+    }
 }
 
-fn create(path: &Path) -> Result<Box<dyn Write>> {
+fn stdout() -> Result<OwnedFd> {
+    io::stdout().as_fd().try_clone_to_owned().context("open stdout")
+}
+
+fn create(path: &Path) -> Result<OwnedFd> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
-    Ok(Box::new(file.with_context(|| format!("create {}", path.display()))?))
+    Ok(file.with_context(|| format!("create {}", path.display()))?.into())
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -165,7 +179,9 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// The file in the making.
 struct CaptureFile {
-    out: BufWriter<Box<dyn Write>>,
+    out: BufWriter<Outlet<OwnedFd>>,
+    /// What it is called.
+    name: String,
     /// Numbers of the interfaces that it has.
     interfaces: BTreeMap<Ifindex, u32>,
     filter: Filter,
@@ -216,7 +232,7 @@ impl CaptureFile {
     }
 
     fn put(&mut self, block: &[u8]) -> Result<()> {
-        Ok(self.out.write_all(block)?)
+        self.out.write_all(block).with_context(|| format!("write {}", self.name))
     }
 }
 
@@ -243,7 +259,7 @@ impl Sink for CaptureFile {
     }
 
     fn pause(&mut self) -> Result<()> {
-        Ok(self.out.flush()?)
+        self.out.flush().with_context(|| format!("write {}", self.name))
     }
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::{Context as _, Result, bail};
 use veth_common::{CaptureRule, CaptureTally, Ifindex, Verdict};
 
-use super::session::{Session, WrongArgument};
+use super::session::{Session, WrongArgument, say};
 use crate::{
     Stop,
     capture::Captured,
@@ -93,9 +93,25 @@ impl Frames {
         wants_more.map(|_| ())
     }
 
+    /// For how long nothing was captured, because frames were not read.
+    pub(super) const fn missed(&self) -> Duration {
+        self.source.missed()
+    }
+
     /// What became of the frames.
     pub(super) fn tally(&self) -> Result<CaptureTally> {
         Ok(self.source.tally()?)
+    }
+}
+
+/// Says for how long nothing was captured, if it was not all the time.
+pub(super) fn tell_missed(missed: Duration) {
+    if !missed.is_zero() {
+        let seconds = missed.as_secs_f64();
+        say(&format!(
+            "for {seconds:.1} s nothing was captured, and frames were not counted: the output took \
+             nothing"
+        ));
     }
 }
 

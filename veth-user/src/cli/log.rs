@@ -8,7 +8,7 @@ use veth_common::{CaptureRule, Verdict};
 
 use super::{
     capture::verdict,
-    frames::{Frames, Ports, Sink, bits},
+    frames::{Frames, Ports, Sink, bits, tell_missed},
     session::{Session, print, print_json, say},
     target::only_fabric,
 };
@@ -44,13 +44,14 @@ pub(super) fn run(session: &Session, options: &LogOptions) -> Result<()> {
         ..CaptureRule::OFF
     };
     let mut frames = Frames::begin(&name, rule)?;
-    frames.follow(session, &mut ports, &mut Lines { json: session.json })?;
+    let result = frames.follow(session, &mut ports, &mut Lines { json: session.json });
     let tally = frames.tally()?;
     if tally.limited > 0 || tally.lost > 0 {
         let more = tally.limited + tally.lost;
         say(&format!("{more} more frames were not told of; `--rate` tells of more"));
     }
-    Ok(())
+    tell_missed(frames.missed());
+    result
 }
 
 /// Lines on stdout.

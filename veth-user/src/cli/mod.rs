@@ -16,6 +16,7 @@ mod keep;
 mod log;
 mod ls;
 mod metrics;
+mod outlet;
 mod run;
 mod session;
 mod stats;

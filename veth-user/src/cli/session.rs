@@ -3,6 +3,7 @@
 use std::{
     io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
+    sync::OnceLock,
     time::Duration,
 };
 
@@ -14,6 +15,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
+use super::outlet::Outlet;
 use crate::{
     Stop,
     bench::BenchError,
@@ -27,6 +29,9 @@ use crate::{
 
 /// How long an operation may take before it shows how far it is.
 const PATIENCE: Duration = Duration::from_millis(700);
+
+/// The wish to stop of this process: signals come to all of it, and so does whoever waits to print.
+static STOP: OnceLock<Stop> = OnceLock::new();
 
 /// A command on its way.
 pub(super) struct Session {
@@ -87,7 +92,7 @@ impl Session {
             .enable_all()
             .build()
             .context("start the runtime")?;
-        let stop = Stop::new();
+        let stop = STOP.get_or_init(Stop::new).clone();
         {
             let _guard = runtime.enter();
             for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
@@ -151,13 +156,19 @@ pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
     print(&format!("{text}\n"))
 }
 
-/// Prints text, and takes a reader that has gone (`| head`) for a wish to stop, not a failure.
+/// Prints text, and takes a reader that has gone (`| head`) for a wish to stop, not a failure. A reader
+/// that takes nothing is waited for until it is time to stop.
 pub(super) fn print(text: &str) -> Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    let out = io::stdout().lock();
+    match Outlet::new(&out, stop()).write_all(text.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(ReaderGone.into()),
         result => result.context("write to stdout"),
     }
+}
+
+/// The wish to stop; of a command that listens for no signals, one that nobody has.
+fn stop() -> Stop {
+    STOP.get().cloned().unwrap_or_default()
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -188,12 +199,12 @@ pub(super) fn report(result: Result<()>) -> ExitCode {
 
 /// Says something on stderr. Nobody may be there to hear it, which is no reason to fail.
 pub(super) fn complain(text: &str) {
-    let _ = writeln!(io::stderr(), "veth: {text}");
+    say(&format!("veth: {text}"));
 }
 
 /// Says on stderr what is going on.
 pub(super) fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = Outlet::new(io::stderr(), stop()).write_all(format!("{text}\n").as_bytes());
 }
 
 /// The error and its causes on one line. Most errors tell their cause themselves; it is not told

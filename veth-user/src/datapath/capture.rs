@@ -31,6 +31,7 @@ pub struct FrameSource {
     pin: PathBuf,
     rule: CaptureRule,
     renewed: Instant,
+    missed: Duration,
     variables: Array<MapData, CaptureRule>,
     tally: PerCpuArray<MapData, CaptureTally>,
     frames: RingBuf<MapData>,
@@ -61,6 +62,7 @@ impl FrameSource {
             // Frames of an earlier capture may still be in the ring buffer.
             rule: CaptureRule { session: session(), ..rule },
             renewed: Instant::now(),
+            missed: Duration::ZERO,
             variables: Array::try_from(variables?)
                 .map_err(map_failed("open", names::MAP_CAPTURE))?,
             tally: PerCpuArray::try_from(tally?).map_err(map_failed("open", names::MAP_TALLY))?,
@@ -95,6 +97,7 @@ impl FrameSource {
         const AT_ONCE: usize = 4096;
 
         if self.renewed.elapsed() >= RENEWAL {
+            self.note_missed();
             self.write(end_of(LEASE))?;
             self.renewed = Instant::now();
         }
@@ -113,7 +116,18 @@ impl FrameSource {
     ///
     /// When the rule cannot be written.
     pub fn end(&mut self) -> Result<(), DatapathError> {
+        self.note_missed();
         self.write(0)
+    }
+
+    /// For how long the capture was off, because nobody called [`read`](Self::read) while its lease was
+    /// valid.
+    pub const fn missed(&self) -> Duration {
+        self.missed
+    }
+
+    fn note_missed(&mut self) {
+        self.missed += self.renewed.elapsed().saturating_sub(LEASE);
     }
 
     /// Takes what was captured before the end.

@@ -261,6 +261,67 @@ fn capture_is_piped_into_tcpdump() {
     sandbox.down("lab");
 }
 
+/// Sends more than a pipe and the buffers before it hold.
+fn overfill(sandbox: &Sandbox) {
+    sandbox.inside("red", || {
+        let socket = std::net::UdpSocket::bind("10.77.0.1:1026").expect("red has the address");
+        for _ in 0..1000 {
+            // The answer that nobody listens may come in between.
+            let _ = socket.send_to(&[0xda; 1400], ("10.77.0.2", 9));
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn what_writes_to_a_reader_that_takes_nothing_can_be_stopped() {
+    for (args, signal, told) in [
+        (&["capture", "lab", "-w", "-"][..], Signal::SIGINT, "write stdout"),
+        (&["capture", "lab", "-w", "FIFO"][..], Signal::SIGTERM, "fifo"),
+        (&["log", "lab", "--rate", "100000"][..], Signal::SIGINT, "write to stdout"),
+    ] {
+        let sandbox = fabric("tc");
+        let fifo = sandbox.file_path("fifo");
+        sandbox.sh(&format!("mkfifo {fifo}"));
+        // It is open, and nobody reads.
+        let fifo_end = fs::OpenOptions::new().read(true).write(true).open(&fifo);
+        let args: Vec<&str> =
+            args.iter().map(|it| if *it == "FIFO" { fifo.as_str() } else { *it }).collect();
+        let mut command = sandbox.start(&args);
+        // It is stuck when it does not take frames from the ring buffer any more.
+        wait_until("frames to be lost", || {
+            overfill(&sandbox);
+            tally(&sandbox).lost > 0
+        });
+        command.signal(signal);
+        wait_until("it to end although nobody reads", || !command.is_running());
+        let run = command.wait().fails(1, told);
+        assert!(run.stderr.contains("told to stop"), "{args:?}: {}", run.stderr);
+        drop(fifo_end.expect("the test made it"));
+        sandbox.down("lab");
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn time_in_which_nothing_was_read_is_told() {
+    let sandbox = fabric("tc");
+    let file = sandbox.file_path("paused.pcapng");
+    let capture = start(&sandbox, &[], &file);
+    capture.signal(Signal::SIGSTOP);
+    wait_until("the lease to end", || {
+        let before = tally(&sandbox).matched;
+        sandbox.ping("red", "10.77.0.2");
+        tally(&sandbox).matched == before
+    });
+    // What passes now is in no figure.
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    capture.signal(Signal::SIGCONT);
+    let run = stop(capture);
+    assert!(run.stderr.contains("s nothing was captured"), "{}", run.stderr);
+    sandbox.down("lab");
+}
+
 #[test]
 #[ignore = "needs root"]
 fn log_tells_of_frames_and_of_no_more_than_its_rate() {
