@@ -9,7 +9,7 @@ use super::session::{Session, WrongArgument, say};
 use crate::{
     Stop,
     capture::Captured,
-    datapath::{FrameSource, monotonic, realtime},
+    datapath::{CaptureEnd, FrameSource, monotonic, realtime},
     fabric::{self, CountedPort},
     lock::{FabricLock, LockError},
     netlink::Netlink,
@@ -58,7 +58,8 @@ impl Frames {
         Ok(Self { source, epoch, _lock: lock })
     }
 
-    /// Hands frames to `sink` until it has enough, or somebody asks to stop.
+    /// Hands frames to `sink` until it has enough, somebody asks to stop, or the fabric gives up what is
+    /// read here, which is told on stderr.
     pub(super) fn follow(
         &mut self,
         session: &Session,
@@ -66,31 +67,25 @@ impl Frames {
         sink: &mut impl Sink,
     ) -> Result<()> {
         let (this, epoch) = (self.source.session(), self.epoch);
-        let mut wants_more = Ok(true);
-        let mut take = |record: &[u8], sink: &mut _| {
-            // What an earlier capture left is not this one's.
-            let frame = Captured::parse(record).filter(|frame| frame.session == this);
-            if let (Some(frame), Ok(true)) = (frame, &wants_more) {
-                let time = epoch + Duration::from_nanos(frame.time_ns);
-                wants_more = Sink::frame(sink, &frame, time, ports);
-            }
-            matches!(wants_more, Ok(true))
-        };
-        let mut is_wanted = true;
-        while is_wanted && !session.stop.is_requested() {
-            let had_any = self.source.read(|record| is_wanted = take(record, sink))?;
+        let mut delivery = Delivery { session: this, epoch, ports, sink, wants_more: Ok(true) };
+        while delivery.is_wanted() && !session.stop.is_requested() {
+            let had_any = self.source.read(|record| delivery.take(record))?;
             if had_any {
-                sink.pause()?;
-                std::thread::sleep(BUSY);
-            } else if !self.source.is_there() {
+                delivery.pause();
+            }
+            if let Some(end) = self.source.has_ended()? {
+                tell_end(delivery.ports.fabric(), end);
                 break;
+            }
+            if had_any {
+                std::thread::sleep(BUSY);
             } else {
                 session.sleep(IDLE);
             }
         }
         self.source.end()?;
-        self.source.drain(|record| _ = take(record, sink));
-        wants_more.map(|_| ())
+        self.source.drain(|record| delivery.take(record));
+        delivery.wants_more.map(|_| ())
     }
 
     /// For how long nothing was captured, because frames were not read.
@@ -102,6 +97,49 @@ impl Frames {
     pub(super) fn tally(&self) -> Result<CaptureTally> {
         Ok(self.source.tally()?)
     }
+}
+
+/// Frames on their way from the ring buffer to a sink.
+struct Delivery<'a, S> {
+    session: u32,
+    epoch: Duration,
+    ports: &'a mut Ports,
+    sink: &'a mut S,
+    /// What the sink said last.
+    wants_more: Result<bool>,
+}
+
+impl<S: Sink> Delivery<'_, S> {
+    const fn is_wanted(&self) -> bool {
+        matches!(self.wants_more, Ok(true))
+    }
+
+    /// Hands a record on, unless the sink has enough.
+    fn take(&mut self, record: &[u8]) {
+        // What an earlier capture left is not this one's.
+        let frame = Captured::parse(record).filter(|frame| frame.session == self.session);
+        if let Some(frame) = frame.filter(|_| self.is_wanted()) {
+            let time = self.epoch + Duration::from_nanos(frame.time_ns);
+            self.wants_more = self.sink.frame(&frame, time, self.ports);
+        }
+    }
+
+    /// There is nothing more at the moment.
+    fn pause(&mut self) {
+        if self.is_wanted() {
+            self.wants_more = self.sink.pause().map(|()| true);
+        }
+    }
+}
+
+/// Says why nothing more comes. That is no failure: what there was has been captured.
+fn tell_end(fabric: &FabricName, end: CaptureEnd) {
+    say(&match end {
+        CaptureEnd::Removed => format!("fabric {fabric} has no datapath any more"),
+        CaptureEnd::Replaced => format!(
+            "fabric {fabric} was given a new datapath, which this capture does not see: start another one"
+        ),
+    });
 }
 
 /// Says for how long nothing was captured, if it was not all the time.

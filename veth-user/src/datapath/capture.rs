@@ -2,12 +2,12 @@
 //! what became of those that did not fit.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use aya::{
-    maps::{Array, MapData, PerCpuArray, PerCpuValues, RingBuf},
+    maps::{Array, Map, MapData, MapInfo, PerCpuArray, PerCpuValues, RingBuf},
     util::nr_cpus,
 };
 use veth_common::{CaptureRule, CaptureTally, names};
@@ -17,7 +17,6 @@ use super::{
     clock::{end_of, monotonic},
     dir_of,
     error::map_failed,
-    pins::open_pin,
 };
 
 /// How long the program captures without hearing from the reader.
@@ -26,9 +25,27 @@ const LEASE: Duration = Duration::from_secs(2);
 /// it takes until frames come again.
 const RENEWAL: Duration = Duration::from_millis(200);
 
+/// How often to look whether the maps are still those of the fabric.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The maps that a capture needs.
+const PINS: [&str; 3] = [names::MAP_CAPTURE, names::MAP_TALLY, names::MAP_FRAMES];
+
+/// Why a capture sees nothing any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CaptureEnd {
+    /// The fabric has no datapath any more.
+    Removed,
+    /// It has another one, with maps of its own.
+    Replaced,
+}
+
 /// A capture of a fabric. It ends when this is dropped, and by itself when its process dies.
 pub struct FrameSource {
-    pin: PathBuf,
+    dir: PathBuf,
+    /// Ids of the maps that are open, of [`PINS`] in their order.
+    ids: [u32; PINS.len()],
+    looked: Instant,
     rule: CaptureRule,
     renewed: Instant,
     missed: Duration,
@@ -52,21 +69,23 @@ impl FrameSource {
     /// When the pins cannot be opened (`CAP_BPF`) or written.
     pub fn begin(fabric: &str, rule: CaptureRule) -> Result<Option<Self>, DatapathError> {
         let dir = dir_of(fabric);
-        let pins = [names::MAP_CAPTURE, names::MAP_TALLY, names::MAP_FRAMES];
-        if pins.iter().any(|name| !dir.join(name).exists()) {
+        if PINS.iter().any(|name| !dir.join(name).exists()) {
             return Ok(None);
         }
-        let [variables, tally, frames] = pins.map(|name| open_pin(&dir, name));
+        let [(variables, a), (tally, b), (frames, c)] =
+            [open(&dir, PINS[0])?, open(&dir, PINS[1])?, open(&dir, PINS[2])?];
         let mut source = Self {
-            pin: dir.join(names::MAP_CAPTURE),
+            dir,
+            ids: [a, b, c],
+            looked: Instant::now(),
             // Frames of an earlier capture may still be in the ring buffer.
             rule: CaptureRule { session: session(), ..rule },
             renewed: Instant::now(),
             missed: Duration::ZERO,
-            variables: Array::try_from(variables?)
+            variables: Array::try_from(variables)
                 .map_err(map_failed("open", names::MAP_CAPTURE))?,
-            tally: PerCpuArray::try_from(tally?).map_err(map_failed("open", names::MAP_TALLY))?,
-            frames: RingBuf::try_from(frames?).map_err(map_failed("open", names::MAP_FRAMES))?,
+            tally: PerCpuArray::try_from(tally).map_err(map_failed("open", names::MAP_TALLY))?,
+            frames: RingBuf::try_from(frames).map_err(map_failed("open", names::MAP_FRAMES))?,
         };
         // Programs must not see half of a rule: this one says that there is none, and its other
         // fields are those of the one that follows.
@@ -76,9 +95,26 @@ impl FrameSource {
         Ok(Some(source))
     }
 
-    /// Whether the fabric still has a datapath that may send something.
-    pub fn is_there(&self) -> bool {
-        self.pin.exists()
+    /// Whether the fabric has given up the maps that are read here. Looks about once a second.
+    ///
+    /// # Errors
+    ///
+    /// When a pin is there and cannot be opened (`CAP_BPF`).
+    pub fn has_ended(&mut self) -> Result<Option<CaptureEnd>, DatapathError> {
+        if self.looked.elapsed() < LOOK {
+            return Ok(None);
+        }
+        self.looked = Instant::now();
+        for (name, id) in PINS.into_iter().zip(self.ids) {
+            let pin = self.dir.join(name);
+            match MapInfo::from_pin(&pin) {
+                Ok(info) if info.id() == id => {}
+                Ok(_) => return Ok(Some(CaptureEnd::Replaced)),
+                Err(_) if !pin.exists() => return Ok(Some(CaptureEnd::Removed)),
+                Err(source) => return Err(map_failed("look at", name)(source)),
+            }
+        }
+        Ok(None)
     }
 
     /// Which capture this is; frames of other ones are to be passed over.
@@ -172,6 +208,16 @@ impl Drop for FrameSource {
         // If this fails, the lease ends by itself.
         let _ = self.end();
     }
+}
+
+/// The map that is pinned as `name`, and its id.
+fn open(dir: &Path, name: &'static str) -> Result<(Map, u32), DatapathError> {
+    let open = || {
+        let map = MapData::from_pin(dir.join(name))?;
+        let id = map.info()?.id();
+        Ok((Map::from_map_data(map)?, id))
+    };
+    open().map_err(map_failed("open", name))
 }
 
 /// A number that the capture before this one does not have.

@@ -304,6 +304,50 @@ fn what_writes_to_a_reader_that_takes_nothing_can_be_stopped() {
 
 #[test]
 #[ignore = "needs root"]
+fn capture_ends_with_a_word_when_its_datapath_goes() {
+    let sandbox = fabric("tc");
+    let follow = |name: &str, change: &dyn Fn(), told: &[&str]| {
+        let file = sandbox.file_path(name);
+        let mut capture = start(&sandbox, &["--port", "red"], &file);
+        send(&sandbox, SENT, 9);
+        change();
+        wait_until("the capture to end", || !capture.is_running());
+        let run = capture.wait().ok();
+        assert!(told.iter().any(|it| run.stderr.contains(it)), "{name}: {}", run.stderr);
+        assert_eq!(tshark(&sandbox, &file, "udp", &["frame.len"]).len(), SENT, "{name}");
+        fs::remove_file(&file).expect("it was written");
+    };
+    let removed = "fabric lab has no datapath any more";
+    // The one or the other, as it happens to look while there is none.
+    let replaced = &[removed, "fabric lab was given a new datapath"];
+    let up = |datapath| _ = sandbox.veth(&["up", PAIR, "--datapath", datapath]).ok();
+    let again = || {
+        sandbox.down("lab");
+        up("tc");
+        sandbox.ping("red", "10.77.0.2");
+    };
+    follow("again", &again, replaced);
+    let none_and_back = || {
+        up("none");
+        up("tc");
+    };
+    follow("none-and-back", &none_and_back, replaced);
+    follow("none", &|| up("none"), &[removed]);
+    up("tc");
+
+    let mut log = sandbox.start(&["log", "lab"]);
+    wait_until("the log to begin", || {
+        send(&sandbox, 1, 9);
+        tally(&sandbox).captured > 0
+    });
+    sandbox.down("lab");
+    wait_until("the log to end", || !log.is_running());
+    let run = log.wait().ok();
+    assert!(run.stderr.contains(removed), "{}", run.stderr);
+}
+
+#[test]
+#[ignore = "needs root"]
 fn time_in_which_nothing_was_read_is_told() {
     let sandbox = fabric("tc");
     let file = sandbox.file_path("paused.pcapng");
