@@ -5,11 +5,13 @@
 mod filter;
 mod headers;
 mod line;
+mod order;
 mod pcapng;
 mod record;
 
 pub use filter::Filter;
 pub use headers::{HEADERS_BYTES, Headers, Protocol};
 pub use line::{FrameLine, time_of_day};
+pub use order::InOrder;
 pub use pcapng::{FileStatistics, Interface, PacketBlock, Pcapng};
 pub use record::Captured;

@@ -8,7 +8,7 @@ use veth_common::{CaptureRule, CaptureTally, Ifindex, Verdict};
 use super::session::{Session, WrongArgument, say};
 use crate::{
     Stop,
-    capture::Captured,
+    capture::{Captured, InOrder},
     datapath::{CaptureEnd, FrameSource, monotonic, realtime},
     fabric::{self, CountedPort},
     lock::{FabricLock, LockError},
@@ -67,12 +67,16 @@ impl Frames {
         sink: &mut impl Sink,
     ) -> Result<()> {
         let (this, epoch) = (self.source.session(), self.epoch);
-        let mut delivery = Delivery { session: this, epoch, ports, sink, wants_more: Ok(true) };
+        let held = InOrder::default();
+        let mut delivery =
+            Delivery { session: this, epoch, held, ports, sink, wants_more: Ok(true) };
         while delivery.is_wanted() && !session.stop.is_requested() {
+            let before = monotonic();
             let had_any = self.source.read(|record| delivery.take(record))?;
-            if had_any {
-                delivery.pause();
+            if !had_any {
+                delivery.nothing_until(before);
             }
+            delivery.pause();
             if let Some(end) = self.source.has_ended()? {
                 tell_end(delivery.ports.fabric(), end);
                 break;
@@ -85,7 +89,7 @@ impl Frames {
         }
         self.source.end()?;
         self.source.drain(|record| delivery.take(record));
-        delivery.wants_more.map(|_| ())
+        delivery.finish()
     }
 
     /// For how long nothing was captured, because frames were not read.
@@ -103,6 +107,7 @@ impl Frames {
 struct Delivery<'a, S> {
     session: u32,
     epoch: Duration,
+    held: InOrder,
     ports: &'a mut Ports,
     sink: &'a mut S,
     /// What the sink said last.
@@ -114,11 +119,33 @@ impl<S: Sink> Delivery<'_, S> {
         matches!(self.wants_more, Ok(true))
     }
 
-    /// Hands a record on, unless the sink has enough.
+    /// Takes a record, and hands on what nothing is expected to come before.
     fn take(&mut self, record: &[u8]) {
         // What an earlier capture left is not this one's.
         let frame = Captured::parse(record).filter(|frame| frame.session == self.session);
-        if let Some(frame) = frame.filter(|_| self.is_wanted()) {
+        if let Some(frame) = frame {
+            self.held.push(frame);
+            self.hand_on(InOrder::pop);
+        }
+    }
+
+    /// The ring buffer was empty at this time.
+    fn nothing_until(&mut self, time: Duration) {
+        self.held.nothing_until(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        self.hand_on(InOrder::pop);
+    }
+
+    /// Hands on what is left.
+    fn finish(mut self) -> Result<()> {
+        self.hand_on(InOrder::take);
+        self.wants_more.map(|_| ())
+    }
+
+    /// Hands on what `next` takes out, unless the sink has enough.
+    fn hand_on(&mut self, next: impl Fn(&mut InOrder) -> Option<Captured>) {
+        while self.is_wanted()
+            && let Some(frame) = next(&mut self.held)
+        {
             let time = self.epoch + Duration::from_nanos(frame.time_ns);
             self.wants_more = self.sink.frame(&frame, time, self.ports);
         }

@@ -3,10 +3,14 @@
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use aya::maps::{Map, MapData, PerCpuArray};
-use nix::sys::signal::Signal;
+use nix::{
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    sys::signal::Signal,
+    unistd::Pid,
+};
 use veth_common::{CaptureTally, names};
 
-use crate::sandbox::{Run, Sandbox, Started, VETH, wait_until};
+use crate::sandbox::{Run, Sandbox, Started, VETH, skip, wait_until};
 
 const PAIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/pair.toml");
 
@@ -300,6 +304,42 @@ fn what_writes_to_a_reader_that_takes_nothing_can_be_stopped() {
         drop(fifo_end.expect("the test made it"));
         sandbox.down("lab");
     }
+}
+
+/// Sends many datagrams from `member`, from one CPU alone.
+fn flood_from(sandbox: &Sandbox, cpu: usize, member: &str, [own, to]: [&str; 2]) {
+    sandbox.inside(member, || {
+        let mut cpus = CpuSet::new();
+        cpus.set(cpu).expect("is a CPU");
+        sched_setaffinity(Pid::from_raw(0), &cpus).expect("the machine has that CPU");
+        let socket = std::net::UdpSocket::bind((own, 1027)).expect("has the address");
+        for _ in 0..20_000 {
+            // The answer that nobody listens may come in between.
+            let _ = socket.send_to(&[0xda; 20], (to, 9));
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn frames_of_two_cpus_are_in_the_order_of_their_times() {
+    let [red, blue] = ["10.77.0.1", "10.77.0.2"];
+    let cpus = sched_getaffinity(Pid::from_raw(0)).expect("is known");
+    let cpus: Vec<usize> = (0..CpuSet::count()).filter(|it| cpus.is_set(*it) == Ok(true)).collect();
+    let [first, second, ..] = cpus[..] else {
+        return skip("frames of two CPUs in a capture: this machine has one CPU");
+    };
+    let sandbox = fabric("tc");
+    let file = sandbox.file_path("order.pcapng");
+    let capture = start(&sandbox, &["--snaplen", "64", "--proto", "udp"], &file);
+    std::thread::scope(|scope| {
+        scope.spawn(|| flood_from(&sandbox, first, "red", [red, blue]));
+        scope.spawn(|| flood_from(&sandbox, second, "blue", [blue, red]));
+    });
+    stop(capture);
+    let said = sandbox.sh(&format!("capinfos -o -c {file}"));
+    assert!(said.contains("Strict time order:   True"), "{said}");
+    sandbox.down("lab");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use veth_common::{CaptureRule, CaptureTally};
 
 use super::BenchError;
 use crate::{
-    capture::{Captured, PacketBlock, Pcapng},
+    capture::{Captured, InOrder, PacketBlock, Pcapng},
     datapath::{DatapathError, FrameSource, PairMap},
     exposition,
     metrics::{self, Format},
@@ -172,21 +172,28 @@ impl Shared {
         let begun = FrameSource::begin(fabric.as_str(), rule)?;
         let Some(mut frames) = begun else { return Err(DatapathError::Missing("ring buffer")) };
         self.is_at_work.store(true, Ordering::Relaxed);
+        let mut held = InOrder::default();
+        let mut take = |record: &[u8]| {
+            let Some(frame) = Captured::parse(record) else { return };
+            held.push(frame);
+            while let Some(frame) = held.pop() {
+                write_to_nothing(&frame);
+            }
+        };
         while self.goes_on() {
-            if !frames.read(write_to_nothing)? {
+            if !frames.read(&mut take)? {
                 thread::sleep(LOOK);
             }
         }
         frames.end()?;
-        frames.drain(write_to_nothing);
+        frames.drain(&mut take);
         let tally = frames.tally()?;
         self.tally.lock().unwrap_or_else(PoisonError::into_inner).add(&tally);
         Ok(())
     }
 }
 
-fn write_to_nothing(record: &[u8]) {
-    let Some(frame) = Captured::parse(record) else { return };
+fn write_to_nothing(frame: &Captured) {
     let block = Pcapng::packet(PacketBlock {
         interface: 0,
         time: Duration::from_nanos(frame.time_ns),
