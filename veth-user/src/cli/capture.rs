@@ -1,14 +1,12 @@
 //! `veth capture`
 
+mod destination;
+
 use std::{
     collections::BTreeMap,
-    fs::OpenOptions,
     io::{self, BufWriter, ErrorKind, Write},
     net::IpAddr,
-    os::{
-        fd::{AsFd as _, OwnedFd},
-        unix::fs::OpenOptionsExt as _,
-    },
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -17,6 +15,8 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;
 use veth_common::{CAPTURE_SNAPLEN_MAX, CaptureRule, CaptureTally, Ifindex, Mac, Verdict};
+
+use destination::Destination;
 
 use super::{
     frames::{Frames, Ports, Sink, bits, tell_missed},
@@ -128,11 +128,21 @@ pub(super) fn run(session: &Session, options: &CaptureOptions) -> Result<()> {
         peer: ports.find(options.peer.as_deref())?,
         ..CaptureRule::OFF
     };
-    let mut frames = Frames::begin(&name, rule)?;
-    let out = if to_stdout { stdout()? } else { create(&options.write)? };
+    let destination = if to_stdout {
+        Destination::stdout()?
+    } else {
+        Destination::open(&options.write, session)?
+    };
+    let mut frames = match Frames::begin(&name, rule) {
+        Ok(frames) => frames,
+        Err(error) => {
+            destination.abandon();
+            return Err(error);
+        }
+    };
     let mut file = CaptureFile {
-        out: BufWriter::new(Outlet::new(out, session.stop.clone())),
-        name: if to_stdout { "stdout".into() } else { options.write.display().to_string() },
+        name: destination.name(),
+        out: BufWriter::new(Outlet::new(destination.begin()?, session.stop.clone())),
         interfaces: BTreeMap::new(),
         filter,
         snaplen_bytes: options.snaplen,
@@ -161,15 +171,6 @@ pub(super) fn run(session: &Session, options: &CaptureOptions) -> Result<()> {
         Err(error) if to_stdout && is_broken_pipe(&error) => Ok(()),
         result => result,
     }
-}
-
-fn stdout() -> Result<OwnedFd> {
-    io::stdout().as_fd().try_clone_to_owned().context("open stdout")
-}
-
-fn create(path: &Path) -> Result<OwnedFd> {
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
-    Ok(file.with_context(|| format!("create {}", path.display()))?.into())
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

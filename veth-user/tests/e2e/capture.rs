@@ -192,8 +192,9 @@ fn killed_capture_leaves_nothing_on() {
     let sandbox = fabric("tc");
     let file = sandbox.file_path("killed.pcapng");
     let capture = start(&sandbox, &[], &file);
-    let other = sandbox.veth(&["capture", "lab", "-w", &sandbox.file_path("other")]);
-    other.fails(1, "is at work on fabric lab");
+    let other = sandbox.file_path("other");
+    sandbox.veth(&["capture", "lab", "-w", &other]).fails(1, "is at work on fabric lab");
+    assert!(fs::metadata(&other).is_err(), "an empty file is left");
     sandbox.ping("red", "10.77.0.2");
     assert!(tally(&sandbox).matched > 0, "the capture is on");
     capture.signal(Signal::SIGKILL);
@@ -304,6 +305,66 @@ fn what_writes_to_a_reader_that_takes_nothing_can_be_stopped() {
         drop(fifo_end.expect("the test made it"));
         sandbox.down("lab");
     }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn file_is_nobody_elses_whatever_was_there() {
+    let sandbox = fabric("tc");
+    let (file, link) = (sandbox.file("old.pcapng", "old text"), sandbox.file_path("link"));
+    sandbox.sh(&format!("chmod 644 {file} && ln -s {file} {link}"));
+    let capture = |path: &str| sandbox.veth(&["capture", "lab", "--count", "1", "-w", path]);
+
+    capture(&link).fails(2, "is a symbolic link to a file");
+    sandbox.sh(&format!("chown 1 {file}"));
+    capture(&file).fails(2, "is a file of another user");
+    sandbox.sh(&format!("chown 0 {file}"));
+    sandbox.veth(&["capture", "nolab", "-w", &file]).fails(1, "nolab");
+    assert_eq!(fs::read_to_string(&file).expect("it is there"), "old text");
+    let metadata = |path: &str| fs::symlink_metadata(path);
+    assert_eq!(metadata(&file).expect("it is there").permissions().mode() & 0o777, 0o644);
+
+    let run = start_over(&sandbox, &file);
+    send(&sandbox, SENT, 9);
+    stop(run);
+    assert_eq!(metadata(&file).expect("it is there").permissions().mode() & 0o777, 0o600);
+    assert_eq!(tshark(&sandbox, &file, "udp && !icmp", &["frame.len"]).len(), SENT);
+
+    // What stands behind a link, and is no file, is meant.
+    let mut piped = sandbox.command("sh");
+    piped.args(["-c", &format!("{VETH} capture lab --count 1 -w /dev/stdout | tcpdump -n -r -")]);
+    let mut piped = Started::of(piped);
+    wait_until("tcpdump to have seen a frame", || {
+        send(&sandbox, 1, 9);
+        !piped.is_running()
+    });
+    assert!(piped.wait().ok().stdout.contains("10.77.0.2.9: UDP"));
+    sandbox.down("lab");
+}
+
+/// Starts a capture over a file that is not empty, and waits until frames are captured.
+fn start_over(sandbox: &Sandbox, file: &str) -> Started {
+    let capture = sandbox.start(&["capture", "lab", "-w", file]);
+    let begins_anew = || fs::read(file).is_ok_and(|it| it.starts_with(&[0x0a, 0x0d, 0x0d, 0x0a]));
+    wait_until("the capture to begin", begins_anew);
+    capture
+}
+
+#[test]
+#[ignore = "needs root"]
+fn full_disk_is_told_with_the_file_and_what_there_was() {
+    let sandbox = fabric("tc");
+    sandbox.sh("mkdir /run/small && mount -t tmpfs -o size=64k tmpfs /run/small");
+    let mut capture = sandbox.start(&["capture", "lab", "-w", "/run/small/file"]);
+    wait_until("the disk to be full", || {
+        overfill(&sandbox);
+        !capture.is_running()
+    });
+    let run = capture.wait().fails(1, "write /run/small/file: No space left on device");
+    assert!(run.stderr.contains("at most "), "{}", run.stderr);
+    assert!(run.stderr.contains(" frames written, "), "{}", run.stderr);
+    sandbox.sh("umount /run/small");
+    sandbox.down("lab");
 }
 
 /// Sends many datagrams from `member`, from one CPU alone.
