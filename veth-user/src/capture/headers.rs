@@ -14,12 +14,17 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// TCP.
+    pub const TCP: Self = Self::Ip(6);
+    /// UDP.
+    pub const UDP: Self = Self::Ip(17);
+
     /// The protocols that have names.
     const NAMES: [(&'static str, Self); 8] = [
         ("icmp", Self::Ip(1)),
         ("igmp", Self::Ip(2)),
-        ("tcp", Self::Ip(6)),
-        ("udp", Self::Ip(17)),
+        ("tcp", Self::TCP),
+        ("udp", Self::UDP),
         ("icmp6", Self::Ip(58)),
         ("sctp", Self::Ip(132)),
         ("arp", Self::Ether(0x0806)),

@@ -104,6 +104,7 @@ mod tests {
             len_bytes: 62,
             bytes,
             gso_segments: 0,
+            gso_size_bytes: 0,
         };
         let time = Duration::new(86_400 + 3_723, 4_000);
         let line = FrameLine::of(&frame, time, "red".into(), Some("blue".into())).to_string();

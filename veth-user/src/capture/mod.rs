@@ -13,5 +13,5 @@ pub use filter::Filter;
 pub use headers::{HEADERS_BYTES, Headers, Protocol};
 pub use line::{FrameLine, time_of_day};
 pub use order::InOrder;
-pub use pcapng::{FileStatistics, Interface, PacketBlock, Pcapng};
+pub use pcapng::{Comment, FileStatistics, Interface, PacketBlock, Pcapng};
 pub use record::Captured;

@@ -81,6 +81,7 @@ mod tests {
             len_bytes: 0,
             bytes: vec![0; length],
             gso_segments: 0,
+            gso_size_bytes: 0,
         }
     }
 

@@ -35,6 +35,12 @@ const ISB_USRDELIV: u16 = 8;
 const NANOSECONDS: u8 = 9;
 /// A packet that came in through its interface.
 const INBOUND: u32 = 1;
+/// What the comment of a packet begins with.
+const VERDICT: &str = "verdict: ";
+/// What stands in it before the size of segments.
+const SEGMENTS: &str = " segments of ";
+/// What the description of an interface begins with; the name of the fabric follows.
+const PORT_OF: &str = "port of fabric ";
 /// The longest text of an option; its length has 16 bits.
 const TEXT_BYTES_MAX: usize = 1000;
 
@@ -66,6 +72,28 @@ pub struct PacketBlock<'a> {
     pub target: Option<&'a str>,
     /// How many segments it is going to be; zero for an ordinary frame.
     pub segments: u32,
+    /// Payload of each segment in bytes; zero for an ordinary frame.
+    pub segment_bytes: u32,
+}
+
+/// What the comment of a packet says, for whoever reads a file that was written here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Comment {
+    /// What became of it.
+    pub verdict: Verdict,
+    /// Payload of each segment in bytes; zero for an ordinary frame.
+    pub segment_bytes: u32,
+}
+
+impl Comment {
+    /// Reads a comment; `None` for one of somebody else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.strip_prefix(VERDICT)?;
+        let (verdict, _) = text.split_once([' ', ',']).unwrap_or((text, ""));
+        let segments = text.split_once(SEGMENTS).and_then(|(_, it)| it.strip_suffix(" bytes"));
+        let segment_bytes = segments.map_or(Some(0), |bytes| bytes.parse().ok())?;
+        Some(Self { verdict: Verdict::from_name(verdict)?, segment_bytes })
+    }
 }
 
 /// What a capture has and has not.
@@ -112,6 +140,18 @@ impl Pcapng {
         block.finish()
     }
 
+    /// What is said of the port of a fabric, whose peer is in `netns`.
+    pub fn description(fabric: &str, netns: Option<&str>) -> String {
+        let netns = netns.map(|netns| format!(", to netns {netns}"));
+        format!("{PORT_OF}{fabric}{}", netns.unwrap_or_default())
+    }
+
+    /// The fabric whose port an interface of this description is.
+    pub fn fabric_of(description: &str) -> Option<&str> {
+        let text = description.strip_prefix(PORT_OF)?;
+        Some(text.split_once(',').map_or(text, |(fabric, _)| fabric))
+    }
+
     /// A packet.
     pub fn packet(packet: PacketBlock<'_>) -> Vec<u8> {
         let mut block = Block::new(ENHANCED_PACKET);
@@ -141,12 +181,12 @@ impl Pcapng {
 
 /// What is said of a packet.
 fn comment(packet: &PacketBlock<'_>) -> String {
-    let mut text = format!("verdict: {}", packet.verdict.name());
+    let mut text = format!("{VERDICT}{}", packet.verdict.name());
     if let Some(target) = packet.target {
         text.push_str(&format!(" -> {target}"));
     }
-    if packet.segments > 1 {
-        text.push_str(&format!(", {} segments", packet.segments));
+    if packet.segment_bytes > 0 {
+        text.push_str(&format!(", {}{SEGMENTS}{} bytes", packet.segments, packet.segment_bytes));
     }
     text
 }
@@ -260,6 +300,20 @@ mod tests {
         assert!(options(&block, 20).contains(&lost));
     }
 
+    #[test]
+    fn descriptions_name_the_fabric_and_comments_of_others_say_nothing() {
+        for netns in [None, Some("red")] {
+            let description = Pcapng::description("lab", netns);
+            assert_eq!(Pcapng::fabric_of(&description), Some("lab"), "{description}");
+        }
+        assert_eq!(Pcapng::fabric_of("Ethernet of somebody"), None);
+        for text in
+            ["", "looks odd", "verdict: guilty", "verdict: redirected, 2 segments of x bytes"]
+        {
+            assert_eq!(Comment::parse(text), None, "{text:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn what_is_put_into_a_packet_can_be_read_from_it(
@@ -269,12 +323,21 @@ mod tests {
             len_bytes: u32,
             verdict in select(&Verdict::ALL[..]),
             target in proptest::option::of("[a-z]{1,15}"),
+            segments in 0..3_u32,
         ) {
+            let segment_bytes = segments * 1448;
             let time = Duration::from_nanos(nanoseconds);
             let target = target.as_deref();
-            let block = Pcapng::packet(
-                PacketBlock { interface, time, len_bytes, bytes: &bytes, verdict, target, segments: 0 },
-            );
+            let block = Pcapng::packet(PacketBlock {
+                interface,
+                time,
+                len_bytes,
+                bytes: &bytes,
+                verdict,
+                target,
+                segments,
+                segment_bytes,
+            });
             assert_framed(&block, ENHANCED_PACKET);
             prop_assert_eq!(word(&block, 8), interface);
             let read = u64::from(word(&block, 12)) << 32 | u64::from(word(&block, 16));
@@ -287,6 +350,10 @@ mod tests {
             if let Some(target) = target {
                 comment += &format!(" -> {target}");
             }
+            if segments > 0 {
+                comment += &format!(", {segments} segments of {segment_bytes} bytes");
+            }
+            prop_assert_eq!(Comment::parse(&comment), Some(Comment { verdict, segment_bytes }));
             let flags = INBOUND.to_le_bytes().to_vec();
             prop_assert_eq!(options, [(OPT_COMMENT, comment.into_bytes()), (EPB_FLAGS, flags)]);
         }

@@ -21,6 +21,8 @@ pub struct Captured {
     pub bytes: Vec<u8>,
     /// How many segments it is going to be; zero for an ordinary frame.
     pub gso_segments: u32,
+    /// Payload of each of them in bytes; zero for an ordinary frame.
+    pub gso_size_bytes: u32,
 }
 
 /// Bytes before a VLAN tag: both addresses.
@@ -65,6 +67,7 @@ impl Captured {
             len_bytes,
             bytes,
             gso_segments: if head.gso_size_bytes == 0 { 0 } else { head.gso_segments },
+            gso_size_bytes: head.gso_size_bytes,
         })
     }
 }
@@ -113,6 +116,7 @@ mod tests {
             len_bytes: 60,
             bytes: (0..16).collect(),
             gso_segments: 0,
+            gso_size_bytes: 0,
         };
         assert_eq!(captured, wanted);
     }

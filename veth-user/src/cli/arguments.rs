@@ -147,6 +147,7 @@ count.")]
   veth explain lab --from red --to-mac 02:00:00:00:00:02
   veth explain lab --from red --hex 'ffffffffffff 020000000001 0806 0001...'
   veth explain docker0 --from veth3f2a --pcap slow.pcapng --count 3
+  veth explain lab --pcap lab.pcapng                 a file of veth capture says from which port
   veth explain lab --from red --to 10.77.0.2 --json | jq -r '.frames[].verdict'
 
 The fabric's own program runs on the frame, over copies of what its maps hold, so that nothing is
@@ -314,9 +315,10 @@ pub struct DoctorOptions {
 pub struct ExplainOptions {
     /// Name of a fabric or of a bridge that veth is attached to; may be left out when there is only one.
     pub name: Option<String>,
-    /// Where the frame comes from: a port, or the namespace behind it.
-    #[arg(long, value_name = "PORT|NETNS")]
-    pub from: String,
+    /// Where the frame comes from: a port, or the namespace behind it. Frames of `veth capture` say
+    /// that themselves; of those, only the ones from there are taken.
+    #[arg(long, value_name = "PORT|NETNS", required_unless_present = "pcap")]
+    pub from: Option<String>,
     /// A datagram to this MAC address.
     #[arg(long, value_name = "MAC", group = "frame", value_parser = super::explain::mac)]
     pub to_mac: Option<Mac>,
@@ -326,7 +328,7 @@ pub struct ExplainOptions {
     /// This frame, from its destination address on; spaces and colons do not count.
     #[arg(long, value_name = "FRAME", group = "frame", value_parser = super::explain::hex)]
     pub hex: Option<super::explain::Frame>,
-    /// The first frames of a capture (pcap or pcapng).
+    /// The first frames of a capture (pcap or pcapng), or - for stdin.
     #[arg(long, value_name = "FILE", group = "frame")]
     pub pcap: Option<PathBuf>,
     /// How many of them.

@@ -207,10 +207,8 @@ impl CaptureFile {
             return Ok(*number);
         }
         let number = u32::try_from(self.interfaces.len()).context("number an interface")?;
-        let description = match ports.netns(port) {
-            Some(netns) => format!("port of fabric {}, to netns {netns}", ports.fabric()),
-            None => format!("port of fabric {}", ports.fabric()),
-        };
+        let netns = ports.netns(port);
+        let description = Pcapng::description(ports.fabric().as_str(), netns.as_deref());
         let name = ports.name(port);
         let snaplen_bytes = self.snaplen_bytes;
         let interface = Interface { name: &name, description: &description, snaplen_bytes };
@@ -254,6 +252,7 @@ impl Sink for CaptureFile {
             verdict: frame.verdict,
             target: target.as_deref(),
             segments: frame.gso_segments,
+            segment_bytes: frame.gso_size_bytes,
         }))?;
         self.written += 1;
         Ok(self.written < self.wanted)

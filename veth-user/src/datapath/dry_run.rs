@@ -155,7 +155,8 @@ impl DryRun {
         Ok(entries)
     }
 
-    /// Runs the program on `frame`, over a copy of `entries`. `None` when the kernel runs no program on
+    /// Runs the program on `frame`, whose segments have `gso_size_bytes` of payload each where that is not
+    /// zero, over a copy of `entries`. `None` when the kernel runs no program on
     /// such a frame: one that ends within its headers, or is longer than a page.
     ///
     /// # Errors
@@ -164,13 +165,20 @@ impl DryRun {
     pub fn run(
         &mut self,
         frame: &[u8],
+        gso_size_bytes: u32,
         entries: &Entries,
     ) -> Result<Option<Verdict>, DatapathError> {
+        // An XDP program is not told of segments.
+        if self.path == FastPath::Xdp && gso_size_bytes > 0 {
+            return Ok(None);
+        }
         let slots = self.own.take(entries)?;
         let mut left = vec![0; frame.len()];
+        let context = context(gso_size_bytes);
         let options = TestRunOptions {
             data_in: Some(frame),
             data_out: Some(&mut left),
+            ctx_in: (gso_size_bytes > 0).then_some(context.as_slice()),
             repeat: 1,
             ..TestRunOptions::default()
         };
@@ -252,6 +260,14 @@ impl Own {
         }
         Ok(())
     }
+}
+
+/// A `struct __sk_buff` with nothing but the size of segments set. Its offsets never change.
+fn context(gso_size_bytes: u32) -> [u8; 192] {
+    const GSO_SIZE: usize = 176;
+    let mut context = [0; 192];
+    context[GSO_SIZE..GSO_SIZE + 4].copy_from_slice(&gso_size_bytes.to_ne_bytes());
+    context
 }
 
 /// Whether the kernel takes offence at the frame, not at the program.

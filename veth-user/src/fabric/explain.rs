@@ -122,11 +122,7 @@ impl Explainer {
                 Named::Absent | Named::Remains(_) | Named::Other => None,
             },
         };
-        Ok(port.map(|port| Source {
-            port: port.link.ifindex,
-            name: port.link.name.clone(),
-            mac: port.peer.as_ref().and_then(|peer| peer.mac),
-        }))
+        Ok(port.map(source_of))
     }
 
     /// The frame that the station behind `source` would send now to reach `to`.
@@ -174,12 +170,23 @@ impl Explainer {
         })
     }
 
-    /// Says what becomes of `frame`, which arrives on the port of `source`.
+    /// The ports, by name.
+    pub fn sources(&self) -> Vec<Source> {
+        self.view.ports.iter().map(source_of).collect()
+    }
+
+    /// Says what becomes of `frame`, which arrives on the port of `source`. Where `gso_size_bytes` is not
+    /// zero, the frame is going to be segments with so much payload.
     ///
     /// # Errors
     ///
     /// When the maps cannot be read, or the program cannot be run.
-    pub fn explain(&mut self, source: &Source, frame: &[u8]) -> Result<Explained, FabricError> {
+    pub fn explain(
+        &mut self,
+        source: &Source,
+        frame: &[u8],
+        gso_size_bytes: u32,
+    ) -> Result<Explained, FabricError> {
         let ports: Vec<(Ifindex, String)> =
             self.view.ports.iter().map(|it| (it.link.ifindex, it.link.name.clone())).collect();
         let bridge = (self.view.bridge.ifindex, self.view.bridge.name.clone());
@@ -192,8 +199,9 @@ impl Explainer {
         let mut looks = 0;
         loop {
             let entries = self.dry_run.entries(source.port, &stations, now_ns())?;
-            let explanation = explain(&Bytes::linear(frame), &entries, &name);
-            let ran = self.dry_run.run(frame, &entries)?;
+            let packet = Bytes { gso_size_bytes, ..Bytes::linear(frame) };
+            let explanation = explain(&packet, &entries, &name);
+            let ran = self.dry_run.run(frame, gso_size_bytes, &entries)?;
             looks += 1;
             // A lease may have ended between the two.
             if ran.is_some_and(|verdict| verdict != explanation.verdict) && looks < LOOKS {
@@ -335,6 +343,14 @@ fn stations_of(frame: &[u8]) -> Vec<Mac> {
     match (mac(6), mac(0)) {
         (Some(source), Some(destination)) => vec![source, destination],
         _ => Vec::new(),
+    }
+}
+
+fn source_of(port: &PortView) -> Source {
+    Source {
+        port: port.link.ifindex,
+        name: port.link.name.clone(),
+        mac: port.peer.as_ref().and_then(|peer| peer.mac),
     }
 }
 

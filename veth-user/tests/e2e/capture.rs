@@ -43,7 +43,7 @@ fn send(sandbox: &Sandbox, count: usize, port: u16) {
 }
 
 /// Starts a capture, and waits until frames are captured.
-fn start(sandbox: &Sandbox, args: &[&str], file: &str) -> Started {
+pub(crate) fn start(sandbox: &Sandbox, args: &[&str], file: &str) -> Started {
     let args = [&["capture", "lab", "-w", file][..], args].concat();
     let capture = sandbox.start(&args);
     wait_until("the capture to begin", || fs::metadata(file).is_ok_and(|file| file.len() > 0));
@@ -52,7 +52,7 @@ fn start(sandbox: &Sandbox, args: &[&str], file: &str) -> Started {
 
 /// Stops it, and fails the test unless it ends well.
 #[track_caller]
-fn stop(capture: Started) -> Run {
+pub(crate) fn stop(capture: Started) -> Run {
     capture.signal(Signal::SIGINT);
     capture.wait().ok()
 }

@@ -9,12 +9,13 @@ use veth_common::{Counter, FdbEntry, FdbFlags, Lease, Mac, Verdict};
 
 use crate::{
     adopt::lab::attached,
-    sandbox::{Run, wait_until},
+    capture,
+    sandbox::{Run, VETH, wait_until},
     sync::lab::{Agent, Lab, blue, green, red},
     traffic::{
         frames::bypass_netfilter,
         over_both_fast_paths,
-        talk::{mac, silence_ipv6},
+        talk::{end, exchange_streams, mac, silence_ipv6},
         totals::verdicts,
         wire::{EXPERIMENTAL, Wire, frame, ipv4_packet},
     },
@@ -281,6 +282,58 @@ fn capture_is_explained_frame_by_frame() {
     assert_eq!(sorted, ["broadcast", "redirected"]);
     assert_eq!(explain("1").ok().json()["frames"].as_array().map(Vec::len), Some(1));
     drop(wire);
+    lab.down();
+}
+
+/// Frames that the datapath has captured, GSO frames among them, are explained as they were counted.
+#[test]
+#[ignore = "needs root"]
+fn own_capture_is_explained_as_it_was_counted() {
+    let lab = Lab::up();
+    // Green is to say nothing.
+    silence_ipv6(&lab.sandbox, &MEMBERS);
+    let path = lab.sandbox.file_path("all.pcapng");
+    let capture = capture::start(&lab.sandbox, &[], &path);
+    lab.sandbox.sh("ip -n red neigh flush all");
+    exchange_streams(&lab.sandbox, end("red", "10.77.0.1"), end("blue", "10.77.0.2"), 1 << 20);
+    capture::stop(capture);
+
+    let explain = |more: &[&str]| {
+        let arguments = [&["explain", "lab", "--count", "10000", "--json"], more].concat();
+        let said = lab.sandbox.veth(&arguments).ok().json();
+        said["frames"].as_array().expect("are frames").clone()
+    };
+    let frames = explain(&["--pcap", &path]);
+    for frame in &frames {
+        assert_eq!(frame["verdict"], frame["captured_verdict"], "{frame}");
+        assert_eq!(frame.get("note"), None, "{frame}");
+    }
+    let of = |port: &str| frames.iter().filter(|it| it["from"] == port).count();
+    assert!(of("red") > 0 && of("blue") > 0, "{} and {}", of("red"), of("blue"));
+    assert!(frames.iter().any(|it| it["verdict"] == "broadcast"), "red asks for blue");
+    let is_gso = |it: &&Value| it["bytes"].as_u64() > Some(1514) && it["verdict"] == "redirected";
+    let gso = frames.iter().find(is_gso).expect("there is a GSO frame");
+    assert!(gso["steps"].to_string().contains("each segment (payload"), "{gso}");
+    assert_eq!(explain(&["--pcap", &path, "--from", "blue"]).len(), of("blue"));
+
+    let said =
+        |script: &str| lab.sandbox.sh(&format!("{VETH} explain lab --count 10000 --pcap {script}"));
+    assert!(said(&format!("- < {path}")).starts_with("frame 1, from "));
+    let cut = lab.sandbox.file_path("cut.pcapng");
+    lab.sandbox.sh(&format!("head -c -150 {path} > {cut}"));
+    let text = said(&cut);
+    assert!(text.lines().next().is_some_and(|it| it.contains("ends within a frame")), "{text}");
+
+    // What says less: a file without interfaces, and one of another fabric.
+    let plain = lab.sandbox.file_path("plain.pcap");
+    lab.sandbox.sh(&format!("tcpdump -r {path} -w {plain} tcp 2>/dev/null"));
+    let ask = |path: &str, more: &[&str]| {
+        lab.sandbox.veth(&[&["explain", "lab", "--pcap", path, "--count", "10000"], more].concat())
+    };
+    ask(&plain, &[]).fails(2, "do not say from which port");
+    let text = ask(&plain, &["--from", "red"]).ok().stdout;
+    assert!(text.contains("may be a GSO frame"), "{text}");
+    ask(&path, &["--from", "green"]).fails(2, "has no frame from port green");
     lab.down();
 }
 

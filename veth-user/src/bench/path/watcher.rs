@@ -202,6 +202,7 @@ fn write_to_nothing(frame: &Captured) {
         verdict: frame.verdict,
         target: None,
         segments: frame.gso_segments,
+        segment_bytes: frame.gso_size_bytes,
     });
     let _ = io::sink().write_all(&block);
 }

@@ -1,12 +1,13 @@
 //! `veth explain`
 
 mod input;
+mod pcap;
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde::Serialize;
-use veth_common::Mac;
+use veth_common::{Mac, Verdict};
 
 pub(super) use input::{Frame, hex, mac};
 
@@ -16,12 +17,16 @@ use super::{
     target::only_fabric,
 };
 use crate::{
+    capture::{Comment, Headers, Protocol},
     diagnosis::plain,
     examination::Examination,
     explanation::{Step, frame},
     fabric::{Explained, Explainer, Obstacle, Outgoing, Source},
     topology::FabricName,
 };
+
+/// The longest that an `sk_buff` can be: no frame of a file may take more memory.
+const LONGEST: usize = 14 + 65_536;
 
 /// Where the files of this machine's containers are.
 const ROOT: &str = "/";
@@ -30,8 +35,10 @@ const ROOT: &str = "/";
 struct Output {
     fabric: String,
     datapath: &'static str,
-    from: String,
-    /// How the frame came to be that one, where it was made up.
+    /// The port that was asked about, unless the frames themselves say theirs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    /// How the frame came to be that one, where it was made up, or which frames these are not.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
     /// Whether the ports run the very program that was asked.
@@ -41,56 +48,89 @@ struct Output {
 
 #[derive(Serialize)]
 struct FrameOutput {
+    /// The port that it arrives on.
+    from: String,
     frame: String,
     bytes: usize,
     verdict: &'static str,
+    /// What it was when `veth capture` saw it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    captured_verdict: Option<&'static str>,
     help: &'static str,
     fast: bool,
     /// Who decided: `program`, or `rules` where the kernel runs no program on such a frame.
     decided_by: &'static str,
     steps: Vec<Step>,
     in_the_way: Vec<Obstacle>,
+    /// Why all of this may not be about the frame that was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
+}
+
+/// One frame to be asked about.
+struct Question {
+    source: Source,
+    bytes: Vec<u8>,
+    /// What `veth capture` noted of it.
+    comment: Option<Comment>,
+}
+
+impl Question {
+    const fn of(source: Source, bytes: Vec<u8>) -> Self {
+        Self { source, bytes, comment: None }
+    }
 }
 
 pub(super) fn run(session: &Session, options: &ExplainOptions) -> Result<()> {
     let name = only_fabric(options.name.as_deref())?;
     let mut explainer = Explainer::open(&name)?;
-    let source = explainer.source(&options.from)?.ok_or_else(|| {
-        WrongArgument(format!(
-            "--from {}: neither a port of {name} nor a namespace behind one; `veth status {name}` \
-             lists them",
-            options.from
-        ))
-    })?;
-    let (frames, note) = frames(&mut explainer, &source, options)?;
+    let from = options.from.as_deref();
+    let source = from.map(|from| named(&mut explainer, &name, from)).transpose()?;
+    let (questions, note) = questions(&mut explainer, &name, source.as_ref(), options)?;
     let mut output = Output {
         fabric: name.to_string(),
         datapath: explainer.path().name(),
-        from: source.name.clone(),
+        from: source.map(|source| source.name),
         note,
         is_attached_program: explainer.is_attached_one(),
         frames: Vec::new(),
     };
-    for frame in &frames {
-        output.frames.push(described(frame, explainer.explain(&source, frame)?));
+    for question in &questions {
+        let Question { source, bytes, comment } = question;
+        let gso_size_bytes = comment.map_or(0, |comment| comment.segment_bytes);
+        let outcome = explainer.explain(source, bytes, gso_size_bytes)?;
+        output.frames.push(described(question, outcome));
     }
     add_remedies(&name, &mut output.frames);
     if session.json { print_json(&output) } else { print(&text(&output, is_coloured())) }
 }
 
-/// The frames that were asked about, and what there is to say of how they were made up.
-fn frames(
+fn named(explainer: &mut Explainer, fabric: &FabricName, from: &str) -> Result<Source> {
+    let text = || {
+        WrongArgument(format!(
+            "--from {from}: neither a port of {fabric} nor a namespace behind one; `veth status \
+             {fabric}` lists them"
+        ))
+    };
+    Ok(explainer.source(from)?.ok_or_else(text)?)
+}
+
+/// The frames that were asked about, and what there is to say of how they were come by.
+fn questions(
     explainer: &mut Explainer,
-    source: &Source,
+    fabric: &FabricName,
+    source: Option<&Source>,
     options: &ExplainOptions,
-) -> Result<(Vec<Vec<u8>>, Option<String>)> {
+) -> Result<(Vec<Question>, Option<String>)> {
     let ExplainOptions { to_mac, to, hex, pcap, count, name: _, from: _ } = options;
-    if let Some(Frame(frame)) = hex {
-        return Ok((vec![frame.clone()], None));
-    }
     if let Some(path) = pcap {
         let count = usize::try_from(*count).unwrap_or(usize::MAX);
-        return Ok((input::read_capture(path, count)?, None));
+        return captured(explainer, fabric, source, (path, count));
+    }
+    // The arguments ask for it, but for captures.
+    let source = source.context("--from says where the frame comes from")?.clone();
+    if let Some(Frame(frame)) = hex {
+        return Ok((vec![Question::of(source, frame.clone())], None));
     }
     let own = source.mac.ok_or_else(|| {
         WrongArgument(format!(
@@ -99,27 +139,81 @@ fn frames(
         ))
     })?;
     if let Some(to) = to {
-        return match explainer.outgoing(source, own, *to)? {
-            Outgoing::Frame { frame, note } => Ok((vec![frame], Some(note))),
+        return match explainer.outgoing(&source, own, *to)? {
+            Outgoing::Frame { frame, note } => Ok((vec![Question::of(source, frame)], Some(note))),
             Outgoing::Nothing(why) => Err(WrongArgument(format!("--to {to}: {why}")).into()),
         };
     }
     // The arguments ask for one of the four.
     let to = to_mac.unwrap_or(Mac::BROADCAST);
-    Ok((vec![frame::datagram(own, to, None)], None))
+    Ok((vec![Question::of(source, frame::datagram(own, to, None))], None))
 }
 
-fn described(frame: &[u8], explained: Explained) -> FrameOutput {
+/// The first frames of a capture: those from `source`, or from any port where the capture says from which.
+fn captured(
+    explainer: &Explainer,
+    fabric: &FabricName,
+    source: Option<&Source>,
+    (path, count): (&Path, usize),
+) -> Result<(Vec<Question>, Option<String>)> {
+    let ports = explainer.sources();
+    let port = |name: Option<&str>| ports.iter().find(|it| Some(it.name.as_str()) == name);
+    let is_wanted = |interface: &pcap::Interface| {
+        let from = port(interface.name.as_deref());
+        match (&interface.fabric, from, source) {
+            // In its own captures, an interface that is no port has been one.
+            (Some(it), ..) if it != fabric.as_str() => false,
+            (_, Some(from), Some(source)) => from.port == source.port,
+            (Some(_), from, _) => from.is_some() && source.is_none(),
+            // `eth0`, seen inside a namespace, may be the peer of any port.
+            (None, from, source) => from.is_some() || source.is_some(),
+        }
+    };
+    let pcap::Contents { frames, passed_over, is_cut } = pcap::read(path, count, &is_wanted)?;
+    let path = path.display();
+    if frames.is_empty() {
+        let what = source.map_or_else(
+            || format!("its frames do not say from which port of {fabric} they are; --from does"),
+            |source| format!("has no frame from port {}", source.name),
+        );
+        let names = passed_over.join(", ");
+        return Err(
+            WrongArgument(format!("--pcap {path}: {what} (there are some of {names})")).into()
+        );
+    }
+    let note = is_cut.then(|| {
+        let number = frames.len();
+        format!("{path} ends within a frame; this is about the {number} before that one")
+    });
+    let questions = frames.into_iter().filter_map(|frame| {
+        let source = port(frame.interface.as_deref()).or(source)?.clone();
+        Some(Question { source, bytes: frame.bytes, comment: frame.comment })
+    });
+    Ok((questions.collect(), note))
+}
+
+fn described(question: &Question, explained: Explained) -> FrameOutput {
+    let Question { source, bytes, comment } = question;
     let Explained { verdict, has_run, explanation, obstacles } = explained;
+    let may_be_gso = || {
+        let protocol = Headers::of(bytes).protocol;
+        [Some(Protocol::TCP), Some(Protocol::UDP)].contains(&protocol)
+    };
     FrameOutput {
-        frame: frame.iter().map(|byte| format!("{byte:02x}")).collect(),
-        bytes: frame.len(),
+        from: source.name.clone(),
+        frame: bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        bytes: bytes.len(),
         verdict: verdict.name(),
+        captured_verdict: comment.map(|comment| comment.verdict.name()),
         help: verdict.help(),
         fast: verdict.is_fast(),
         decided_by: if has_run { "program" } else { "rules" },
         steps: explanation.steps,
         in_the_way: obstacles,
+        note: (verdict == Verdict::TooBig && comment.is_none() && may_be_gso()).then_some(
+            "a frame of this size may be a GSO frame, of which each segment would be asked about; only \
+             captures of `veth capture` say so",
+        ),
     }
 }
 
@@ -157,8 +251,8 @@ fn text(output: &Output, is_coloured: bool) -> String {
         if number > 0 {
             text.push('\n');
         }
-        if output.frames.len() > 1 {
-            text += &format!("frame {}:\n", number + 1);
+        if output.frames.len() > 1 || output.from.is_none() {
+            text += &format!("frame {}, from {}:\n", number + 1, frame.from);
         }
         text += &frame_text(frame, is_coloured);
     }
@@ -184,6 +278,12 @@ fn frame_text(frame: &FrameOutput, is_coloured: bool) -> String {
     if frame.decided_by == "rules" {
         text += "note: the kernel runs no program on such a frame by itself, so this is the same \
                  decision, made here\n";
+    }
+    if let Some(then) = frame.captured_verdict.filter(|then| *then != frame.verdict) {
+        text += &format!("note: it was {then} when it was captured\n");
+    }
+    if let Some(note) = frame.note {
+        text += &format!("note: {note}\n");
     }
     for obstacle in &frame.in_the_way {
         text += &format!("in the way: {}\n", plain(&obstacle.text));
