@@ -58,7 +58,13 @@ pub struct CaptureOptions {
     /// Only this protocol: tcp, udp, icmp, icmp6, sctp, arp, or a number above IP.
     #[arg(long, value_parser = protocol)]
     pub proto: Option<Protocol>,
-    /// Only this destination port of TCP, UDP or SCTP.
+    /// Only from or to this port of TCP, UDP or SCTP.
+    #[arg(long, value_name = "N")]
+    pub l4_port: Option<u16>,
+    /// Only from this port of TCP, UDP or SCTP.
+    #[arg(long, value_name = "N")]
+    pub sport: Option<u16>,
+    /// Only to this port of TCP, UDP or SCTP.
     #[arg(long, value_name = "N")]
     pub dport: Option<u16>,
     /// Stop after so many frames.
@@ -68,7 +74,7 @@ pub struct CaptureOptions {
     #[arg(long, value_name = "N", default_value_t = CAPTURE_SNAPLEN_MAX,
           value_parser = clap::value_parser!(u32).range(1..=i64::from(CAPTURE_SNAPLEN_MAX)))]
     pub snaplen: u32,
-    /// Only one frame of N, before --mac, --host, --proto and --dport.
+    /// Only one frame of N, before --mac, --host, --proto, --l4-port, --sport and --dport.
     #[arg(long, value_name = "1/N", default_value = "1/1", value_parser = sample)]
     pub sample: u32,
 }
@@ -117,6 +123,8 @@ pub(super) fn run(session: &Session, options: &CaptureOptions) -> Result<()> {
         mac: options.mac,
         host: options.host,
         protocol: options.proto,
+        port: options.l4_port,
+        source_port: options.sport,
         destination_port: options.dport,
     };
     let headers_bytes = if filter.is_empty() { 0 } else { HEADERS_BYTES };

@@ -165,6 +165,10 @@ fn filters_snaplen_and_samples_do_what_they_say() {
     assert_eq!(count("other-verdict", &["--verdict", "destination_unknown"]).len(), 0);
     assert_eq!(count("flow", &with(&["--proto", "udp", "--dport", "9"])).len(), SENT);
     assert_eq!(count("other-flow", &with(&["--dport", "10"])).len(), 0);
+    assert_eq!(count("either-port", &with(&["--l4-port", "9"])).len(), SENT);
+    assert_eq!(count("either-port-from", &with(&["--l4-port", "1024"])).len(), SENT);
+    assert_eq!(count("from-port", &with(&["--sport", "1024"])).len(), SENT);
+    assert_eq!(count("from-other-port", &with(&["--sport", "9"])).len(), 0);
     assert_eq!(count("host", &with(&["--host", "10.77.0.2"])).len(), SENT);
     assert_eq!(count("other-host", &with(&["--host", "10.77.0.3"])).len(), 0);
     for [captured, interface] in count("snaplen", &with(&["--snaplen", "50"]))
