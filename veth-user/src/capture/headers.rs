@@ -19,13 +19,15 @@ impl Protocol {
     /// UDP.
     pub const UDP: Self = Self::Ip(17);
 
-    /// The protocols that have names.
-    const NAMES: [(&'static str, Self); 8] = [
+    /// The protocols that have names. The first name of one is what it is called.
+    const NAMES: [(&'static str, Self); 10] = [
         ("icmp", Self::Ip(1)),
         ("igmp", Self::Ip(2)),
         ("tcp", Self::TCP),
         ("udp", Self::UDP),
         ("icmp6", Self::Ip(58)),
+        ("icmpv6", Self::Ip(58)),
+        ("ipv6-icmp", Self::Ip(58)),
         ("sctp", Self::Ip(132)),
         ("arp", Self::Ether(0x0806)),
         ("lldp", Self::Ether(0x88cc)),
@@ -33,8 +35,13 @@ impl Protocol {
 
     /// The protocol of that name, or of that number above IP.
     pub fn from_name(name: &str) -> Option<Self> {
-        let named = Self::NAMES.into_iter().find(|(it, _)| *it == name);
+        let named = Self::NAMES.into_iter().find(|(it, _)| it.eq_ignore_ascii_case(name));
         named.map(|(_, protocol)| protocol).or_else(|| name.parse().ok().map(Self::Ip))
+    }
+
+    /// All names.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        Self::NAMES.into_iter().map(|(name, _)| name)
     }
 
     /// Its name, or its number.
@@ -102,9 +109,8 @@ impl Headers {
                 let source = Ipv6Addr::from(chunk::<16>(packet, 8)?);
                 let destination = Ipv6Addr::from(chunk::<16>(packet, 24)?);
                 self.addresses = Some([source.into(), destination.into()]);
-                let [protocol] = chunk(packet, 6)?;
-                self.protocol = Some(Protocol::Ip(protocol));
-                self.read_ports(protocol, packet.get(40..)?);
+                let [next] = chunk(packet, 6)?;
+                self.read_ipv6(next, packet.get(40..)?);
             }
             0x0806 => {
                 let source = Ipv4Addr::from(chunk::<4>(packet, 14)?);
@@ -114,6 +120,39 @@ impl Headers {
             _ => {}
         }
         Some(())
+    }
+
+    /// Reads what follows an IPv6 header: extension headers, each of which says what the next one is.
+    ///
+    /// Source: <https://www.rfc-editor.org/rfc/rfc8200#section-4>.
+    fn read_ipv6(&mut self, mut next: u8, mut rest: &[u8]) {
+        /// More than any host sends; a frame may claim any number.
+        const HEADERS: usize = 8;
+        const FRAGMENT: u8 = 44;
+        const AUTHENTICATION: u8 = 51;
+        /// Hop-by-hop options, routing, options for the destination, mobility, HIP, Shim6.
+        const WITH_LENGTH: [u8; 6] = [0, 43, 60, 135, 139, 140];
+
+        for _ in 0..HEADERS {
+            self.protocol = Some(Protocol::Ip(next));
+            let Some([following, length]) = chunk::<2>(rest, 0) else { return };
+            let length = usize::from(length);
+            let length_bytes = match next {
+                FRAGMENT => 8,
+                AUTHENTICATION => (length + 2) * 4,
+                _ if WITH_LENGTH.contains(&next) => (length + 1) * 8,
+                _ => return self.read_ports(next, rest),
+            };
+            let is_later = next == FRAGMENT
+                && chunk(rest, 2).is_none_or(|field| u16::from_be_bytes(field) >> 3 != 0);
+            if is_later {
+                // What is in there is no header.
+                self.protocol = Some(Protocol::Ip(following));
+                return;
+            }
+            next = following;
+            rest = rest.get(length_bytes..).unwrap_or_default();
+        }
     }
 
     fn read_ports(&mut self, protocol: u8, segment: &[u8]) {
@@ -160,10 +199,42 @@ pub(super) mod tests {
     fn names_of_protocols_lead_back() {
         for (name, protocol) in Protocol::NAMES {
             assert_eq!(Protocol::from_name(name), Some(protocol));
-            assert_eq!(protocol.name(), name);
+            assert_eq!(Protocol::from_name(&name.to_uppercase()), Some(protocol));
+            assert_eq!(Protocol::from_name(&protocol.name()), Some(protocol));
         }
+        assert_eq!(Protocol::Ip(58).name(), "icmp6");
         assert_eq!(Protocol::from_name("47"), Some(Protocol::Ip(47)));
         assert_eq!(Protocol::from_name("carrier pigeon"), None);
+    }
+
+    /// An IPv6 frame with this after its header.
+    fn ipv6(next: u8, rest: &[u8]) -> Vec<u8> {
+        let mut frame = vec![0; 12];
+        frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 0, next, 1]);
+        frame.extend([0xfd; 32]);
+        frame.extend(rest);
+        frame
+    }
+
+    #[test]
+    fn extension_headers_are_passed_over() {
+        let udp = [4, 0, 0, 53, 0, 8, 0, 0];
+        // What multicast listeners send: a router alert before ICMPv6.
+        let report = ipv6(0, &[58, 0, 5, 2, 0, 0, 1, 0, 143, 0, 0, 0]);
+        assert_eq!(Headers::of(&report).protocol, Some(Protocol::Ip(58)));
+        let options = ipv6(60, &[[43, 1].as_slice(), &[0; 14], &[17, 0], &[0; 6], &udp].concat());
+        let fragment = |offset: u8| ipv6(44, &[&[17, 0, 0, offset, 0, 0, 0, 1][..], &udp].concat());
+        let authenticated = ipv6(51, &[&[17, 4][..], &[0; 22], &udp].concat());
+        for frame in [ipv6(17, &udp), options, fragment(1), authenticated] {
+            let headers = Headers::of(&frame);
+            assert_eq!(headers.protocol, Some(Protocol::UDP), "{frame:02x?}");
+            assert_eq!(headers.ports, Some([1024, 53]), "{frame:02x?}");
+        }
+        let later = Headers::of(&fragment(8));
+        assert_eq!((later.protocol, later.ports), (Some(Protocol::UDP), None));
+        // Headers without end.
+        let headers = Headers::of(&ipv6(0, &[0; 1000]));
+        assert_eq!((headers.protocol, headers.ports), (Some(Protocol::Ip(0)), None));
     }
 
     proptest! {

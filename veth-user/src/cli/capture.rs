@@ -55,7 +55,7 @@ pub struct CaptureOptions {
     /// Only frames from or to this IP address.
     #[arg(long, value_name = "IP")]
     pub host: Option<IpAddr>,
-    /// Only this protocol: tcp, udp, icmp, icmp6, sctp, arp, or a number above IP.
+    /// Only this protocol: tcp, udp, icmp, icmp6, igmp, sctp, arp, lldp, or a number above IP.
     #[arg(long, value_parser = protocol)]
     pub proto: Option<Protocol>,
     /// Only from or to this port of TCP, UDP or SCTP.
@@ -94,7 +94,8 @@ fn mac(text: &str) -> Result<Mac, String> {
 }
 
 fn protocol(text: &str) -> Result<Protocol, String> {
-    Protocol::from_name(text).ok_or_else(|| "is no protocol that veth knows, and no number".into())
+    let names = || Protocol::names().collect::<Vec<_>>().join(", ");
+    Protocol::from_name(text).ok_or_else(|| format!("is no number, and none of {}", names()))
 }
 
 fn sample(text: &str) -> Result<u32, String> {
