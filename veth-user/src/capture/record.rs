@@ -52,10 +52,13 @@ impl Captured {
         };
         let mut bytes = bytes.get(..usize::try_from(head.captured_bytes).ok()?)?.to_vec();
         let mut len_bytes = head.len_bytes;
-        if head.vlan_tpid != 0 && bytes.len() >= TAG_AT {
+        if head.vlan_tpid != 0 {
             let [a, b] = head.vlan_tpid.to_be_bytes();
             let [c, d] = head.vlan_tci.to_be_bytes();
-            bytes.splice(TAG_AT..TAG_AT, [a, b, c, d]);
+            // Where it belongs is not there when only the beginning was captured.
+            if bytes.len() >= TAG_AT {
+                bytes.splice(TAG_AT..TAG_AT, [a, b, c, d]);
+            }
             len_bytes = len_bytes.saturating_add(TAG_BYTES);
         }
         Some(Self {
@@ -127,6 +130,16 @@ mod tests {
         assert_eq!(captured.bytes[12..16], [0x81, 0x00, 0x20, 0x64]);
         assert_eq!(captured.bytes[16..], [12, 13, 14, 15]);
         assert_eq!(captured.len_bytes, 64);
+    }
+
+    #[test]
+    fn length_counts_a_tag_that_is_beyond_what_was_captured() {
+        // The length of what was captured, which follows four other words after the time.
+        const CAPTURED_AT: usize = 8 + 4 * 4;
+        let mut record = record(0x8100);
+        record[CAPTURED_AT..CAPTURED_AT + 4].copy_from_slice(&11_u32.to_ne_bytes());
+        let captured = Captured::parse(&record).expect("is a record");
+        assert_eq!((captured.bytes.len(), captured.len_bytes), (11, 64));
     }
 
     proptest! {
