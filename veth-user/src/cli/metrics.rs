@@ -57,7 +57,8 @@ pub(super) async fn start(address: SocketAddr, fabric: &FabricName) -> Result<Fe
 
 async fn bind(address: SocketAddr) -> Result<Endpoint, BindError> {
     let endpoint = Endpoint::bind(address).await?;
-    if !address.ip().is_loopback() {
+    // `::ffff:127.0.0.1` is loopback as well.
+    if !address.ip().to_canonical().is_loopback() {
         complain(&format!(
             "warning: whoever reaches {} can read the metrics: there is no password, and names of \
              namespaces are among them",

@@ -137,15 +137,29 @@ async fn answer(
     ))
 }
 
-/// `OpenMetrics` for whoever takes it.
+/// `OpenMetrics` for whoever takes it, and does not like the older format better.
 fn wanted_format(headers: &header::HeaderMap) -> Format {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut types = accepted.flat_map(|value| value.split([',', ';']));
-    if types.any(|it| it.trim().eq_ignore_ascii_case("application/openmetrics-text")) {
-        Format::OpenMetrics
-    } else {
-        Format::Text
-    }
+    let types: Vec<(&str, f32)> =
+        accepted.flat_map(|value| value.split(',')).map(weighed).collect();
+    let weight = |wanted: &str| {
+        let named = types.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        named.map(|(_, weight)| *weight).fold(0.0, f32::max)
+    };
+    let open = weight("application/openmetrics-text");
+    if open > 0.0 && open >= weight("text/plain") { Format::OpenMetrics } else { Format::Text }
+}
+
+/// A media type and how much it is wanted, from zero to one.
+///
+/// Source: <https://www.rfc-editor.org/rfc/rfc9110#section-12.4.2>.
+fn weighed(range: &str) -> (&str, f32) {
+    let (name, parameters) = range.split_once(';').unwrap_or((range, ""));
+    let weight = parameters.split(';').find_map(|it| {
+        let (key, value) = it.split_once('=')?;
+        key.trim().eq_ignore_ascii_case("q").then(|| value.trim().parse().unwrap_or(0.0))
+    });
+    (name.trim(), weight.unwrap_or(1.0))
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
@@ -238,6 +252,19 @@ mod tests {
         assert_eq!(format_for(&[prometheus]), Format::OpenMetrics);
         assert_eq!(format_for(&["text/html", "Application/OpenMetrics-Text"]), Format::OpenMetrics);
         assert_eq!(format_for(&["text/plain", "*/*"]), Format::Text);
+        let open = "application/openmetrics-text";
+        for (weights, format) in [
+            (";q=0", Format::Text),
+            ("; version=1.0.0; Q=0.0", Format::Text),
+            (";q=nonsense", Format::Text),
+            (";q=0.3,text/plain;q=0.4", Format::Text),
+            (";q=0.4,text/plain;q=0.3", Format::OpenMetrics),
+        ] {
+            let accept = format!("{open}{weights}");
+            let mut headers = header::HeaderMap::new();
+            headers.insert(header::ACCEPT, accept.parse().expect("is a value"));
+            assert_eq!(wanted_format(&headers), format, "{accept}");
+        }
         assert_eq!(format_for(&[]), Format::Text);
     }
 }

@@ -116,6 +116,10 @@ fn it_listens_on_loopback_unless_told_otherwise() {
     assert!(!run.stderr.contains("warning"), "{}", run.stderr);
     assert_eq!(run.stdout, "metrics are at http://127.0.0.1:9478/metrics\n");
 
+    let served = serve(&sandbox, &["metrics", "--listen", "[::ffff:127.0.0.1]:9478"]);
+    let run = end_of(served);
+    assert!(!run.stderr.contains("warning"), "{}", run.stderr);
+
     let served = serve(&sandbox, &["metrics", "--listen", "0.0.0.0:9478"]);
     assert_eq!(listening(), "0.0.0.0:9478\n");
     let run = end_of(served);
