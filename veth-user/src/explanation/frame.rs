@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use veth_common::Mac;
 
+use crate::view::Address;
+
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 const ARP: u16 = 0x0806;
@@ -75,6 +77,14 @@ pub fn group_mac(ip: IpAddr) -> Option<Mac> {
         }
         IpAddr::V4(_) | IpAddr::V6(_) => None,
     }
+}
+
+/// Whether `ip` means everybody in the subnet of a host's `own` address. Where two hosts make a subnet, there
+/// is no such address.
+pub fn is_broadcast_of(own: &Address, ip: IpAddr) -> bool {
+    let (IpAddr::V4(host), IpAddr::V4(ip)) = (own.ip, ip) else { return false };
+    let subnet = u32::MAX.checked_shl(32 - u32::from(own.prefix_len.min(32))).unwrap_or(0);
+    own.prefix_len <= 30 && ip.to_bits() == host.to_bits() | !subnet
 }
 
 fn ethernet(source: Mac, destination: Mac, ether_type: u16) -> Vec<u8> {
@@ -153,6 +163,22 @@ mod tests {
         assert_eq!(solicitation[..6], [0x33, 0x33, 0xff, 0x02, 0x34, 0x56]);
         let packet = SlicedPacket::from_ethernet(&solicitation).expect("is sound");
         assert!(matches!(packet.transport, Some(TransportSlice::Icmpv6(_))));
+    }
+
+    #[test]
+    fn last_address_of_a_subnet_is_everybody() {
+        let own = |text, prefix_len| Address { ip: ip(text), prefix_len };
+        assert!(is_broadcast_of(&own("10.77.0.1", 24), ip("10.77.0.255")));
+        assert!(is_broadcast_of(&own("10.77.0.1", 30), ip("10.77.0.3")));
+        for (address, to) in [
+            (own("10.77.0.1", 24), "10.77.0.2"),
+            (own("10.77.0.1", 24), "10.77.1.255"),
+            (own("10.77.0.1", 31), "10.77.0.1"),
+            (own("10.77.0.255", 32), "10.77.0.255"),
+            (own("fd77::1", 64), "fd77::ffff:ffff:ffff:ffff"),
+        ] {
+            assert!(!is_broadcast_of(&address, ip(to)), "{address} and {to}");
+        }
     }
 
     #[test]

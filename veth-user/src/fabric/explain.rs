@@ -151,6 +151,11 @@ impl Explainer {
         let (way, next_hop, known) = netns.run(|| {
             let mut netlink = Netlink::open()?;
             let way = netlink.way_to(to)?;
+            let own = netlink.addresses_of_all()?;
+            // Everybody in a subnet needs no asking for.
+            if own.iter().any(|(link, own)| *link == peer && frame::is_broadcast_of(own, to)) {
+                return Ok((way, to, Some(Mac::BROADCAST)));
+            }
             let next_hop = match way {
                 Way::Out { gateway: Some(gateway), .. } => gateway,
                 _ => to,
@@ -324,6 +329,10 @@ fn sent(
     if let Some(group) = frame::group_mac(to) {
         let note = format!("{to} is a group, so frames to it have the address {group}");
         return Outgoing::Frame { frame: frame::datagram(mac, group, ips), note };
+    }
+    if known == Some(Mac::BROADCAST) {
+        let note = format!("{to} is everybody in the sender's subnet");
+        return Outgoing::Frame { frame: frame::datagram(mac, Mac::BROADCAST, ips), note };
     }
     if let Some(known) = known {
         let note = format!("the sender reaches {to}{via}, and knows {next_hop} as {known}");

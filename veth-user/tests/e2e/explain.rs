@@ -212,6 +212,10 @@ fn address_is_looked_up_as_the_sender_would(datapath: &str) {
     let (said, note) = explain_to(&lab, "fd77::2");
     assert_eq!(said["verdict"], "multicast", "{note}: {said}");
 
+    let (said, note) = explain_to(&lab, "10.77.0.255");
+    assert_eq!(said["verdict"], "broadcast", "{note}: {said}");
+    assert!(note.contains("is everybody in the sender's subnet"), "{note}");
+
     lab.expect_fast(red(), blue());
     let (said, note) = explain_to(&lab, "10.77.0.2");
     assert_eq!(said["verdict"], "redirected", "{note}: {said}");
