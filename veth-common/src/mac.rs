@@ -1,6 +1,6 @@
 //! MAC addresses, and the form in which they are map keys.
 
-use core::fmt;
+use core::{fmt, str::FromStr};
 
 /// A MAC address in wire order.
 #[repr(transparent)]
@@ -26,6 +26,37 @@ impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [m0, m1, m2, m3, m4, m5] = self.0;
         write!(f, "{m0:02x}:{m1:02x}:{m2:02x}:{m3:02x}:{m4:02x}:{m5:02x}")
+    }
+}
+
+/// A text is no MAC address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoMac;
+
+impl fmt::Display for NoMac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("must be a MAC address, as 02:00:00:00:00:01")
+    }
+}
+
+impl core::error::Error for NoMac {}
+
+impl FromStr for Mac {
+    type Err = NoMac;
+
+    /// Reads six bytes of two hexadecimal digits with colons between them.
+    fn from_str(text: &str) -> Result<Self, NoMac> {
+        let mut bytes = [0; 6];
+        let mut parts = text.split(':');
+        for byte in &mut bytes {
+            let part = parts.next().ok_or(NoMac)?;
+            // A sign is no digit, though numbers may have one.
+            if part.len() != 2 || !part.bytes().all(|it| it.is_ascii_hexdigit()) {
+                return Err(NoMac);
+            }
+            *byte = u8::from_str_radix(part, 16).map_err(|_| NoMac)?;
+        }
+        if parts.next().is_some() { Err(NoMac) } else { Ok(Self(bytes)) }
     }
 }
 
@@ -90,5 +121,22 @@ mod tests {
     #[test]
     fn address_prints_in_the_usual_form() {
         assert_eq!(STATION.to_string(), "02:11:22:33:44:55");
+    }
+
+    #[test]
+    fn address_is_six_bytes_of_two_digits() {
+        assert_eq!("02:00:00:00:AB:0a".parse(), Ok(Mac([2, 0, 0, 0, 0xab, 10])));
+        assert_eq!(STATION.to_string().parse(), Ok(STATION));
+        for text in [
+            "",
+            "02:00:00:00:00",
+            "02:00:00:00:00:01:02",
+            "2:0:0:0:0:1",
+            "+2:00:00:00:00:01",
+            "02-00-00-00-00-01",
+            "02:00:00:00:00:0g",
+        ] {
+            assert_eq!(text.parse::<Mac>(), Err(NoMac), "{text:?}");
+        }
     }
 }

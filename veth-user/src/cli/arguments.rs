@@ -320,7 +320,7 @@ pub struct ExplainOptions {
     #[arg(long, value_name = "PORT|NETNS", required_unless_present = "pcap")]
     pub from: Option<String>,
     /// A datagram to this MAC address.
-    #[arg(long, value_name = "MAC", group = "frame", value_parser = super::explain::mac)]
+    #[arg(long, value_name = "MAC", group = "frame")]
     pub to_mac: Option<Mac>,
     /// What the namespace would send now to reach this IP address.
     #[arg(long, value_name = "ADDRESS", group = "frame")]

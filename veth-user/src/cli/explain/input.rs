@@ -1,6 +1,4 @@
-//! Frames and addresses as people type them.
-
-use veth_common::Mac;
+//! Frames as people type them.
 
 use super::LONGEST;
 
@@ -29,19 +27,6 @@ pub(in super::super) fn hex(text: &str) -> Result<Frame, String> {
     Ok(Frame(bytes.iter().map(byte).collect()))
 }
 
-/// A MAC address with its colons.
-pub(in super::super) fn mac(text: &str) -> Result<Mac, String> {
-    let byte = |part: &str| {
-        let is_byte = part.len() == 2 && part.bytes().all(|it| it.is_ascii_hexdigit());
-        u8::from_str_radix(part, 16).ok().filter(|_| is_byte)
-    };
-    let bytes: Option<Vec<u8>> = text.split(':').map(byte).collect();
-    bytes
-        .and_then(|bytes| bytes.try_into().ok())
-        .map(Mac)
-        .ok_or_else(|| "must be a MAC address, as in 02:00:00:00:00:01".into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,16 +39,6 @@ mod tests {
         }
         for text in ["", " ", "f", "ff0", "0xff", "fg"] {
             assert!(hex(text).is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn address_is_six_bytes() {
-        assert_eq!(mac("02:00:00:00:AB:01"), Ok(Mac([2, 0, 0, 0, 0xab, 1])));
-        for text in
-            ["", "02:00:00:00:00", "02:00:00:00:00:01:02", "2:0:0:0:0:1", "+2:00:00:00:00:01"]
-        {
-            assert!(mac(text).is_err(), "{text:?}");
         }
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 use veth_common::{Mac, Verdict};
 
-pub(super) use input::{Frame, hex, mac};
+pub(super) use input::{Frame, hex};
 
 use super::{
     arguments::ExplainOptions,
