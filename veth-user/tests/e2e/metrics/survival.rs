@@ -78,6 +78,30 @@ fn totals_outlive_agents_and_programs() {
     sandbox.down("lab");
 }
 
+#[test]
+#[ignore = "needs root"]
+fn totals_outlive_a_change_of_the_datapath_but_not_its_absence() {
+    let sandbox = Sandbox::new();
+    let up = |datapath| _ = sandbox.veth(&["up", example!("pair"), "--datapath", datapath]).ok();
+    up("tc");
+    let served = serve(&sandbox, &["metrics"]);
+    for _ in 0..20 {
+        sandbox.ping("red", "10.77.0.2");
+    }
+    let mut before = Vec::new();
+    wait_until("what red sent to be told", || {
+        before = totals(&scrape(&sandbox), "red");
+        frames(&scrape(&sandbox), "red") >= 20
+    });
+    up("xdp");
+    assert_went_on(&before, &totals(&scrape(&sandbox), "red"));
+    up("none");
+    up("tc");
+    wait_until("red to be told of anew", || frames(&scrape(&sandbox), "red") < 20);
+    end_of(served);
+    sandbox.down("lab");
+}
+
 /// Adds a namespace `name` with the address 10.77.0.`number` behind a port like it.
 fn add(sandbox: &Sandbox, name: &str, number: u8) {
     sandbox.sh(&format!(
