@@ -17,6 +17,7 @@ use super::{
     clock::{end_of, monotonic},
     dir_of,
     error::map_failed,
+    pins::open_pin,
 };
 
 /// How long the program captures without hearing from the reader.
@@ -30,6 +31,36 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// The maps that a capture needs.
 const PINS: [&str; 3] = [names::MAP_CAPTURE, names::MAP_TALLY, names::MAP_FRAMES];
+
+/// What a fabric's captures are doing, for whoever only wants to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CaptureStatus {
+    /// Whether frames are captured now.
+    pub is_active: bool,
+    /// What became of frames since the last capture began.
+    pub tally: CaptureTally,
+}
+
+impl CaptureStatus {
+    /// Looks at the pinned maps of `fabric`; `None` when it has none for captures.
+    ///
+    /// # Errors
+    ///
+    /// When the pins are there and cannot be read (`CAP_BPF`).
+    pub fn read(fabric: &str) -> Result<Option<Self>, DatapathError> {
+        let dir = dir_of(fabric);
+        let pins = [names::MAP_CAPTURE, names::MAP_TALLY];
+        if pins.iter().any(|name| !dir.join(name).exists()) {
+            return Ok(None);
+        }
+        let [rule, tally] = pins.map(|name| open_pin(&dir, name));
+        let rule = Array::<_, CaptureRule>::try_from(rule?).and_then(|rule| rule.get(&0, 0));
+        let rule = rule.map_err(map_failed("read", names::MAP_CAPTURE))?;
+        let tally = PerCpuArray::try_from(tally?).map_err(map_failed("open", names::MAP_TALLY))?;
+        let is_active = end_of(Duration::ZERO) < rule.until_ns;
+        Ok(Some(Self { is_active, tally: total(&tally)? }))
+    }
+}
 
 /// Why a capture sees nothing any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,12 +210,7 @@ impl FrameSource {
     ///
     /// When the map cannot be read.
     pub fn tally(&self) -> Result<CaptureTally, DatapathError> {
-        let shares = self.tally.get(&0, 0).map_err(map_failed("read", names::MAP_TALLY))?;
-        let mut total = CaptureTally::default();
-        for share in shares.iter() {
-            total.add(share);
-        }
-        Ok(total)
+        total(&self.tally)
     }
 
     fn write(&mut self, until_ns: u64) -> Result<(), DatapathError> {
@@ -208,6 +234,16 @@ impl Drop for FrameSource {
         // If this fails, the lease ends by itself.
         let _ = self.end();
     }
+}
+
+/// The shares of all CPUs.
+fn total(tally: &PerCpuArray<MapData, CaptureTally>) -> Result<CaptureTally, DatapathError> {
+    let shares = tally.get(&0, 0).map_err(map_failed("read", names::MAP_TALLY))?;
+    let mut total = CaptureTally::default();
+    for share in shares.iter() {
+        total.add(share);
+    }
+    Ok(total)
 }
 
 /// The map that is pinned as `name`, and its id.

@@ -10,10 +10,10 @@ use veth_common::{Ifindex, PortFlags};
 use super::Feed;
 use crate::{
     counters::Dropped,
-    datapath::{self, CounterMap},
+    datapath::{self, CaptureStatus, CounterMap},
     fabric::{self, FabricError},
     machine,
-    metrics::{FabricReading, FabricSample, PortReading, Sample, Stations},
+    metrics::{CaptureReading, FabricReading, FabricSample, PortReading, Sample, Stations},
     netlink::Netlink,
     sync::{Keeping, SyncError, now_ns},
     topology::FabricName,
@@ -127,6 +127,14 @@ fn read(fabric: &FabricName) -> Result<FabricReading, FabricError> {
         },
         release: datapath::release_text(meta.release),
         stations: Stations { valid, expired: leases.len() - valid },
+        capture: CaptureStatus::read(name)?.map(|CaptureStatus { is_active, tally }| {
+            CaptureReading {
+                is_active,
+                captured: tally.captured,
+                lost: tally.lost,
+                limited: tally.limited,
+            }
+        }),
         ports: ports.into_iter().map(|(_, port)| port).collect(),
     })
 }

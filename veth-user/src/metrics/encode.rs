@@ -7,7 +7,7 @@ use std::fmt::{Display, Write as _};
 use veth_common::{Counter, Verdict};
 
 use super::{
-    AgentSample, FabricReading, Sample,
+    AgentSample, CaptureReading, FabricReading, Sample,
     family::{self, Family, Kind},
 };
 
@@ -72,6 +72,16 @@ const COUNTED: [CountedFamily; 3] = [
 
 type CountedFamily = (&'static Family, fn(&Counter) -> u64);
 
+/// The families about captures, and what of one each of them tells.
+const CAPTURES: [CaptureFamily; 4] = [
+    (&family::CAPTURE_ACTIVE, |capture| u64::from(capture.is_active)),
+    (&family::CAPTURED, |capture| capture.captured),
+    (&family::CAPTURE_LOST, |capture| capture.lost),
+    (&family::CAPTURE_LIMITED, |capture| capture.limited),
+];
+
+type CaptureFamily = (&'static Family, fn(&CaptureReading) -> u64);
+
 struct Page {
     text: String,
     format: Format,
@@ -100,6 +110,14 @@ impl Page {
         self.open(&family::KEPT);
         for (fabric, FabricReading { stations, .. }) in fabrics {
             self.sample(&family::KEPT, &of_fabric(fabric), u8::from(stations.are_kept()));
+        }
+        for (family, value_of) in CAPTURES {
+            self.open(family);
+            for (fabric, FabricReading { capture, .. }) in fabrics {
+                if let Some(capture) = capture {
+                    self.sample(family, &of_fabric(fabric), value_of(capture));
+                }
+            }
         }
     }
 
@@ -234,6 +252,7 @@ mod tests {
             ownership: "adopted",
             release: "0.1.0".into(),
             stations: Stations { valid: 0, expired: 2 },
+            capture: Some(CaptureReading { is_active: true, captured: 9, lost: 1, limited: 0 }),
             ports: vec![port],
         };
         Sample {

@@ -85,6 +85,14 @@ families! {
         "Stations that frames are handed to, by their leases: valid, or expired and left to the bridge.";
     KEPT = "veth_fabric_kept", Gauge, None, ["fabric"],
         "1 while somebody vouches for the stations; 0 when all leases are over and the bridge forwards everything.";
+    CAPTURE_ACTIVE = "veth_capture_active", Gauge, None, ["fabric"],
+        "1 while veth capture or veth log is at work on the fabric, otherwise 0.";
+    CAPTURED = "veth_captured_frames", Counter, None, ["fabric"],
+        "Frames that were captured; starts anew with each capture.";
+    CAPTURE_LOST = "veth_capture_lost_frames", Counter, None, ["fabric"],
+        "Frames that were to be captured and found no room; starts anew with each capture.";
+    CAPTURE_LIMITED = "veth_capture_limited_frames", Counter, None, ["fabric"],
+        "Frames that veth log left out for its rate; starts anew with each capture.";
     PORT_IFINDEX = "veth_port_ifindex", Gauge, None, ["fabric", "port", "netns"],
         "Index of the port's device: another one means that the port is new, and counts from zero.";
     PORT_FAST = "veth_port_fast", Gauge, None, ["fabric", "port", "netns"],

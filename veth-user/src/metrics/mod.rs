@@ -52,6 +52,8 @@ pub struct FabricReading {
     pub release: String,
     /// Stations that the fast path serves.
     pub stations: Stations,
+    /// Captures; `None` when its object cannot capture.
+    pub capture: Option<CaptureReading>,
     /// The ports.
     pub ports: Vec<PortReading>,
 }
@@ -70,6 +72,19 @@ impl Stations {
     pub const fn are_kept(self) -> bool {
         self.valid > 0 || self.expired == 0
     }
+}
+
+/// What the last capture of a fabric has and has not: that of `veth capture`, or of `veth log`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CaptureReading {
+    /// Whether it goes on.
+    pub is_active: bool,
+    /// Frames that were captured.
+    pub captured: u64,
+    /// Frames that were not, because their reader was too slow.
+    pub lost: u64,
+    /// Frames that were not, because there were more than were asked for.
+    pub limited: u64,
 }
 
 /// What was read of a port.

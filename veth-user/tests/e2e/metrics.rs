@@ -85,6 +85,38 @@ fn metrics_are_what_stats_says_in_both_formats() {
 
 #[test]
 #[ignore = "needs root"]
+fn captures_are_told_while_they_last_and_what_they_got() {
+    let sandbox = Sandbox::new();
+    sandbox.veth(&["up", example!("pair")]).ok();
+    let served = serve(&sandbox, &["metrics"]);
+    let of = |scraped: &Scraped, name: &str| scraped.value(name, &[("fabric", "lab")]);
+    let scraped = scrape(&sandbox);
+    for name in ["veth_capture_active", "veth_captured_frames_total"] {
+        assert_eq!(of(&scraped, name), Some(0), "{name}");
+    }
+    let mut log = sandbox.start(&["log", "lab", "--rate", "1"]);
+    wait_until("frames to be captured, and left out", || {
+        sandbox.ping("red", "10.77.0.2");
+        let scraped = scrape(&sandbox);
+        of(&scraped, "veth_capture_active") == Some(1)
+            && of(&scraped, "veth_captured_frames_total") > Some(0)
+            && of(&scraped, "veth_capture_limited_frames_total") > Some(0)
+    });
+    let scraped = scrape(&sandbox);
+    assert_eq!(of(&scraped, "veth_capture_lost_frames_total"), Some(0));
+    assert!(log.is_running());
+    let run = end_of(log);
+    wait_until("the capture to be over", || {
+        of(&scrape(&sandbox), "veth_capture_active") == Some(0)
+    });
+    let told = of(&scrape(&sandbox), "veth_captured_frames_total");
+    assert_eq!(told, Some(run.stdout.lines().count() as u64), "its counters stay");
+    end_of(served);
+    sandbox.down("lab");
+}
+
+#[test]
+#[ignore = "needs root"]
 fn only_metrics_can_be_had_and_only_be_read() {
     let sandbox = Sandbox::new();
     let served = serve(&sandbox, &["metrics"]);
