@@ -165,6 +165,12 @@ pub(super) fn run(session: &Session, options: &CaptureOptions) -> Result<()> {
         let most = if result.is_ok() { "" } else { "at most " };
         say(&format!("{most}{written} frames written, {lost} lost for want of room"));
     }
+    if lost > 0 && !file.filter.is_empty() {
+        say(
+            "nobody knows whether those that were lost are frames that --mac, --host, --proto and ports \
+             leave in: they are looked at later",
+        );
+    }
     tell_missed(missed);
     match result {
         // Whoever reads has seen enough.
