@@ -1,6 +1,6 @@
 //! The programs, loaded with maps of their own.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use aya::{
     Ebpf, EbpfLoader,
@@ -21,8 +21,8 @@ use nix::{
     unistd::Uid,
 };
 use veth_common::{
-    CaptureRule, Counter, FdbEntry, FdbFlags, Ifindex, Lease, MAX_SLOTS, Mac, MacKey, Pair,
-    PortCounters, PortEntry, PortFlags, PortSlot, Verdict, Vlan, names, near_place,
+    ABI_VERSION, CaptureRule, Counter, FdbEntry, FdbFlags, Ifindex, Lease, MAX_SLOTS, Mac, MacKey,
+    Meta, Pair, PortCounters, PortEntry, PortFlags, PortSlot, Verdict, Vlan, names, near_place,
 };
 use veth_user::{
     datapath::{TC_OBJECT, XDP_OBJECT},
@@ -150,36 +150,56 @@ impl Program {
                 .expect("root may probe"),
         );
         loader.override_global(names::GLOBAL_HAS_COARSE_CLOCK, &has_coarse_clock, true);
-        let mut object = loader.load(kind.object()).expect("the kernel takes the maps");
-        {
-            let map = object.map_mut(names::MAP_PORTS).expect("is in the object");
-            let mut ports = HashMap::<&mut MapData, Ifindex, PortEntry>::try_from(map)
-                .expect("is a hash map of ports");
-            for (ifindex, entry) in &tables.ports {
-                ports.insert(ifindex, entry, 0).expect("has room");
-            }
-        }
-        {
-            let map = object.map_mut(names::MAP_FDB).expect("is in the object");
-            let mut fdb = HashMap::<&mut MapData, MacKey, FdbEntry>::try_from(map)
-                .expect("is a hash map of stations");
-            for (mac, entry) in &tables.fdb {
-                fdb.insert(MacKey::of(*mac), entry, 0).expect("has room");
-            }
-        }
+        let object = loader.load(kind.object()).expect("the kernel takes the maps");
         let mut program = Self { kind, object };
-        for entry in tables.fdb.values() {
-            program.set_near(entry.key, FdbEntry { version: 2, ..*entry });
-        }
+        program.fill(tables);
         if kind.is_xdp() {
-            for entry in tables.ports.values() {
-                program.set_target(entry.slot, LOOPBACK);
-            }
             program.xdp().load().expect("the verifier takes the program");
         } else {
             program.classifier().load().expect("the verifier takes the program");
         }
         program
+    }
+
+    /// Has the maps hold `tables` beside what they hold.
+    pub(crate) fn fill(&mut self, tables: &Tables) {
+        let mut ports = self.ports();
+        for (ifindex, entry) in &tables.ports {
+            ports.insert(ifindex, entry, 0).expect("has room");
+        }
+        let mut fdb = self.fdb();
+        for (mac, entry) in &tables.fdb {
+            fdb.insert(MacKey::of(*mac), entry, 0).expect("has room");
+        }
+        for entry in tables.fdb.values() {
+            self.set_near(entry.key, FdbEntry { version: 2, ..*entry });
+        }
+        if self.kind.is_xdp() {
+            for entry in tables.ports.values() {
+                self.set_target(entry.slot, LOOPBACK);
+            }
+        }
+    }
+
+    /// Takes `tables` out of the maps again.
+    pub(crate) fn empty(&mut self, tables: &Tables) {
+        for ifindex in tables.ports.keys() {
+            self.ports().remove(ifindex).expect("is there");
+        }
+        for (mac, entry) in &tables.fdb {
+            self.fdb().remove(&MacKey::of(*mac)).expect("is there");
+            self.set_near(entry.key, VACANT);
+        }
+    }
+
+    fn ports(&mut self) -> HashMap<&mut MapData, Ifindex, PortEntry> {
+        let map = self.object.map_mut(names::MAP_PORTS).expect("is in the object");
+        map.try_into().expect("is a hash map of ports")
+    }
+
+    fn fdb(&mut self) -> HashMap<&mut MapData, MacKey, FdbEntry> {
+        let map = self.object.map_mut(names::MAP_FDB).expect("is in the object");
+        map.try_into().expect("is a hash map of stations")
     }
 
     /// Has the near table say of `key` what `entry` says.
@@ -259,6 +279,19 @@ impl Program {
             records.push(record.to_vec());
         }
         records
+    }
+
+    /// Pins the maps to `dir`, as those of a fabric that is up.
+    pub(crate) fn pin(&mut self, dir: &Path) {
+        let map = self.object.map_mut(names::MAP_META).expect("is in the object");
+        let mut meta = Array::<&mut MapData, Meta>::try_from(map).expect("is an array of one");
+        meta.set(0, Meta { abi: ABI_VERSION, ..Meta::default() }, 0).expect("has that value");
+        let targets = self.kind.is_xdp().then_some(names::MAP_TARGETS);
+        let maps = [names::MAP_META, names::MAP_PORTS, names::MAP_FDB, names::MAP_NEAR];
+        for name in maps.into_iter().chain(targets) {
+            let map = self.object.map(name).expect("is in the object");
+            map.pin(dir.join(name)).expect("nothing else has the name");
+        }
     }
 
     /// Empties a slot of the devmap, as the kernel does by itself when the device goes.
