@@ -6,7 +6,7 @@ use veth_common::{Ifindex, Vlan};
 
 use super::{Acceleration, BridgeFacts, Code, Facts, Finding, Owner, Place};
 use crate::{
-    forwarding::{FastPath, Ineligible, eligibility, is_hookable, xdp_needs},
+    forwarding::{FastPath, Ineligible, KEEPS_FRAMES_WHOLE, eligibility, is_hookable, xdp_needs},
     view::{Offloads, PortView},
 };
 
@@ -157,6 +157,11 @@ fn remedy(
             shell.ip(format_args!("link set dev {peer} xdp off"))
         }
         Ineligible::Qdisc => shell.run(format_args!("tc qdisc del dev {word} root")),
+        Ineligible::PortOffloads => {
+            let off = port.unused_offloads?.and(KEEPS_FRAMES_WHOLE);
+            let on: String = off.iter().map(|it| format!(" {it} on")).collect();
+            shell.run(format_args!("ethtool -K {word}{on}"))
+        }
         Ineligible::XdpTaken => shell.ip(format_args!("link set dev {word} xdp off")),
         Ineligible::XdpMtu => {
             let ((shell, peer), limit) = (inside?, port.xdp?.mtu_limit_bytes?);
@@ -182,6 +187,7 @@ fn remedy(
         | Ineligible::NoPeer
         | Ineligible::PairMismatch
         | Ineligible::PeerDown
+        | Ineligible::PortUnseen
         | Ineligible::XdpUnseen => return None,
     })
 }
@@ -276,6 +282,19 @@ mod tests {
         let findings = found(FastPath::Xdp, |_, _| (), offloads(Offloads::NONE));
         let remedy = "ip netns exec red ethtool -K red rx-gro on";
         assert_eq!(findings[0].remedy.as_deref(), Some(remedy));
+    }
+
+    #[test]
+    fn offloads_of_a_port_that_are_off_are_named() {
+        let off = |bridge: &mut BridgeFacts| {
+            let off = Offloads::from([Offload::TxTcp4Segments, Offload::RxGro]);
+            bridge.view.ports[0].unused_offloads = Some(off);
+        };
+        let findings = found(FastPath::Tc, |_, _| (), off);
+        assert_eq!(codes(&findings), [Code::NotAccelerated]);
+        assert_eq!(findings[0].reason, Some("port_offloads"));
+        let remedy = findings[0].remedy.as_deref().unwrap_or_default();
+        assert!(remedy.ends_with(" tx-tcp-segmentation on"), "{remedy}");
     }
 
     #[test]

@@ -14,8 +14,8 @@ use super::{
 use crate::{
     inventory::Namespace,
     view::{
-        Address, BridgePort, BridgeView, Bypasses, Link, LinkKind, PeerRef, PortState, PortView,
-        PresentAddress, Uniqueness, VlanFiltering, Way,
+        Address, BridgePort, BridgeView, Bypasses, Link, LinkKind, Offloads, PeerRef, PortState,
+        PortView, PresentAddress, Uniqueness, VlanFiltering, Way,
     },
 };
 
@@ -145,6 +145,7 @@ impl World {
             PortView {
                 link: link.clone(),
                 peer: peer.cloned(),
+                unused_offloads: Some(Offloads::NONE),
                 xdp: None,
                 bypassed: Bypasses::NONE,
             }

@@ -21,6 +21,19 @@ pub const UNFIT_FOR_XDP: Offloads = Offloads::NONE
 /// <https://github.com/torvalds/linux/blob/v6.12/drivers/net/veth.c>.
 const FIT_FOR_XDP: Offloads = Offloads::NONE.with(Offload::RxGro);
 
+/// Offloads of a port without which the kernel changes the frames that the bridge sends through it: it
+/// computes their checksums and cuts their segments. `bpf_redirect_peer` goes past that. Source:
+/// `validate_xmit_skb` in <https://github.com/torvalds/linux/blob/v6.12/net/core/dev.c>.
+pub const KEEPS_FRAMES_WHOLE: Offloads = Offloads::NONE
+    .with(Offload::TxChecksum)
+    .with(Offload::TxChecksumSctp)
+    .with(Offload::TxTcp4Segments)
+    .with(Offload::TxTcp6Segments)
+    .with(Offload::TxTcpEcnSegments)
+    .with(Offload::TxTcpFixedIdSegments)
+    .with(Offload::TxTcpAccEcnSegments)
+    .with(Offload::TxUdpSegments);
+
 /// What has to be turned off, and what on, in a peer that has `active` offloads.
 pub fn xdp_needs(active: Offloads) -> (Offloads, Offloads) {
     (active.and(UNFIT_FOR_XDP), FIT_FOR_XDP.except(active))
@@ -40,7 +53,7 @@ pub fn eligibility(view: &BridgeView, port: &PortView, path: FastPath) -> Result
         // An XDP frame does go through the peer's program.
         FastPath::Xdp => check_xdp(port, peer),
         FastPath::Tc if peer.xdp_program.is_some() => Err(Ineligible::PeerXdp),
-        FastPath::Tc => Ok(()),
+        FastPath::Tc => check_offloads(port),
     }
 }
 
@@ -52,6 +65,13 @@ pub fn is_hookable(port: &PortView, path: FastPath) -> bool {
         (Ok(peer), FastPath::Xdp) => check_xdp_hook(port, peer).is_ok(),
         (Err(_), _) => false,
     }
+}
+
+/// Whether the bridge would send frames through `port` as they are. What the device cannot do at all
+/// (offloads that came with a later kernel) nobody turned off.
+fn check_offloads(port: &PortView) -> Result<(), Ineligible> {
+    let unused = port.unused_offloads.ok_or(Ineligible::PortUnseen)?;
+    if unused.and(KEEPS_FRAMES_WHOLE).is_empty() { Ok(()) } else { Err(Ineligible::PortOffloads) }
 }
 
 /// Whether the peer is prepared for XDP.
@@ -276,6 +296,24 @@ mod tests {
             |view| view.ports[0].peer.as_mut().expect("has a peer").xdp_program = Some(7),
             Ineligible::PeerXdp,
         );
+    }
+
+    #[test]
+    fn port_through_which_the_bridge_would_send_frames_changed_is_left_to_it() {
+        for offload in Offload::ALL {
+            let off = Some(Offloads::from([offload]));
+            if KEEPS_FRAMES_WHOLE.contains(offload) {
+                refused(|view| view.ports[0].unused_offloads = off, Ineligible::PortOffloads);
+            } else {
+                let port = PortView { unused_offloads: off, ..pair(5, 1) };
+                let view = view(vec![port]);
+                assert_eq!(eligibility(&view, &view.ports[0], FastPath::Tc), Ok(()), "{offload}");
+            }
+        }
+        refused(|view| view.ports[0].unused_offloads = None, Ineligible::PortUnseen);
+        // XDP frames are finished before they are sent.
+        let view = view(vec![PortView { unused_offloads: None, ..prepared() }]);
+        assert_eq!(eligibility(&view, &view.ports[0], FastPath::Xdp), Ok(()));
     }
 
     #[test]

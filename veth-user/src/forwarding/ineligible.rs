@@ -51,6 +51,11 @@ pub enum Ineligible {
     Qdisc,
     /// Something that the user does not let the frames pass by would not see them.
     Bypassed(Bypass),
+    /// The kernel does work on what the bridge sends through the port, which frames of the fast path
+    /// would be spared.
+    PortOffloads,
+    /// The offloads of the port cannot be seen.
+    PortUnseen,
     /// Somebody else's XDP program is attached to the port.
     XdpTaken,
     /// The MTU of the far end is too large for XDP on this kernel.
@@ -95,6 +100,8 @@ impl Ineligible {
                 Bypass::TcEgress => "bypasses_tc_egress",
                 Bypass::Qdisc => "bypasses_qdisc",
             },
+            Self::PortOffloads => "port_offloads",
+            Self::PortUnseen => "port_unseen",
             Self::XdpTaken => "xdp_taken",
             Self::XdpMtu => "xdp_mtu",
             Self::XdpOffloads => "xdp_offloads",
@@ -135,6 +142,11 @@ impl fmt::Display for Ineligible {
                 let explanation = bypass.explanation();
                 return write!(f, "{explanation} (`--bypass {bypass}` accepts that)");
             }
+            Self::PortOffloads => {
+                "offloads of it are off: the bridge finishes checksums or cuts segments there, and the \
+                 fast path would not"
+            }
+            Self::PortUnseen => "its offloads cannot be seen",
             Self::XdpTaken => "somebody else's XDP program is attached to it",
             Self::XdpMtu => "the MTU of its peer is too large for XDP on this kernel",
             Self::XdpOffloads => {

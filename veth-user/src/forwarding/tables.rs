@@ -161,7 +161,7 @@ pub(super) fn local_entry(mac: Mac, bridge: Ifindex) -> FdbEntry {
 pub(super) mod tests {
     use super::*;
     use crate::view::{
-        BridgePort, Bypasses, Link, LinkKind, NetnsId, PeerRef, PortState, VlanFiltering,
+        BridgePort, Bypasses, Link, LinkKind, NetnsId, Offloads, PeerRef, PortState, VlanFiltering,
     };
 
     fn link(ifindex: u32, kind: LinkKind, mac: u8) -> Link {
@@ -197,7 +197,13 @@ pub(super) mod tests {
         });
         let mut peer = link(2, LinkKind::Veth, 0x20 + number);
         peer.peer = Some(PeerRef { ifindex: Ifindex(ifindex), netns: Some(NetnsId(0)) });
-        PortView { link: port, peer: Some(peer), xdp: None, bypassed: Bypasses::NONE }
+        PortView {
+            link: port,
+            peer: Some(peer),
+            unused_offloads: Some(Offloads::NONE),
+            xdp: None,
+            bypassed: Bypasses::NONE,
+        }
     }
 
     pub(crate) fn view(ports: Vec<PortView>) -> BridgeView {

@@ -73,6 +73,18 @@ impl Family {
         let message = GenericMessage { family: self.id, command, attributes };
         self.transport.get(message, action).map(|answer| answer.attributes)
     }
+
+    /// The same for all objects of a kind, in one request.
+    pub(super) fn dump(
+        &mut self,
+        command: u8,
+        attributes: Attributes,
+        action: impl Fn() -> String,
+    ) -> Result<Vec<Attributes>, NetlinkError> {
+        let message = GenericMessage { family: self.id, command, attributes };
+        let answer = self.transport.dump(&message, action)?;
+        Ok(answer.into_iter().map(|message| message.attributes).collect())
+    }
 }
 
 /// A message of a generic netlink family.

@@ -1,12 +1,16 @@
 //! Reading a bridge out of the kernel.
 
+use std::collections::BTreeMap;
+
+use veth_common::Ifindex;
+
 use crate::{
-    netlink::{Netlink, NetlinkError},
-    view::{BridgeView, Bypasses, Link, LinkKind, PortView},
+    netlink::{Ethtool, Netlink, NetlinkError},
+    view::{BridgeView, Bypasses, Link, LinkKind, OffloadState, PortView},
 };
 
 /// Reads a bridge, its ports with their far ends, and its forwarding entries; `None` when there
-/// is no bridge of that name.
+/// is no bridge of that name. The calling thread is in the namespace of the bridge.
 ///
 /// # Errors
 ///
@@ -18,6 +22,8 @@ pub fn observe_bridge(host: &mut Netlink, name: &str) -> Result<Option<BridgeVie
     let Some(bridge) = links.iter().find(is_bridge).cloned() else {
         return Ok(None);
     };
+    // After the links: of a port that is not among them any more nothing is wanted.
+    let offloads = offloads()?;
     let mut ports = Vec::new();
     for link in links.into_iter().filter(|link| link.controller == Some(bridge.ifindex)) {
         let peer = match link.peer {
@@ -25,7 +31,9 @@ pub fn observe_bridge(host: &mut Netlink, name: &str) -> Result<Option<BridgeVie
             Some(peer) if peer.netns.is_some() => host.peer(peer)?,
             _ => None,
         };
-        ports.push(PortView { link, peer, xdp: None, bypassed: Bypasses::NONE });
+        let unused_offloads = offloads.get(&link.ifindex).map(|state| state.unused());
+        let bypassed = Bypasses::NONE;
+        ports.push(PortView { link, peer, unused_offloads, xdp: None, bypassed });
     }
     let fdb = host.bridge_fdb(bridge.ifindex)?;
     let (bypassed, allowed) = (Bypasses::NONE, Bypasses::NONE);
@@ -42,4 +50,12 @@ pub fn look_for_vlans(host: &mut Netlink, view: &mut BridgeView) -> Result<(), N
         view.pvids = host.pvids()?;
     }
     Ok(())
+}
+
+/// The offloads of all devices; none where the kernel does not tell (`CONFIG_ETHTOOL_NETLINK`).
+fn offloads() -> Result<BTreeMap<Ifindex, OffloadState>, NetlinkError> {
+    match Ethtool::open().and_then(|mut ethtool| ethtool.all_offloads()) {
+        Err(error) if error.is_unsupported() => Ok(BTreeMap::new()),
+        offloads => offloads,
+    }
 }

@@ -78,6 +78,9 @@ pub struct PortView {
     pub link: Link,
     /// The other end of the veth pair, where there is one.
     pub peer: Option<Link>,
+    /// Offloads that the device could do and does not, so that the kernel does their work on what the
+    /// bridge sends through it; `None` when they cannot be seen.
+    pub unused_offloads: Option<Offloads>,
     /// What decides whether XDP can serve it; `None` unless that was looked at.
     pub xdp: Option<XdpView>,
     /// What a fast path from or to this port would pass by; empty unless that was looked for.

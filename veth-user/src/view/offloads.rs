@@ -25,16 +25,40 @@ pub enum Offload {
     /// Received frames of one flow are merged before the stack sees them.
     #[doc(alias = "NETIF_F_GRO")]
     RxGro,
+    /// TCP segments over IPv4 are sent uncut.
+    #[doc(alias = "NETIF_F_TSO")]
+    TxTcp4Segments,
+    /// TCP segments over IPv6 are sent uncut.
+    #[doc(alias = "NETIF_F_TSO6")]
+    TxTcp6Segments,
+    /// TCP segments are sent uncut where the sender says that it slows down (ECN, CWR).
+    #[doc(alias = "NETIF_F_TSO_ECN")]
+    TxTcpEcnSegments,
+    /// TCP segments are sent uncut where all are to have the same IPv4 identification.
+    #[doc(alias = "NETIF_F_TSO_MANGLEID")]
+    TxTcpFixedIdSegments,
+    /// TCP segments are sent uncut where they tell of congestion accurately (since 6.17).
+    #[doc(alias = "NETIF_F_GSO_ACCECN")]
+    TxTcpAccEcnSegments,
+    /// UDP segments are sent uncut.
+    #[doc(alias = "NETIF_F_GSO_UDP_L4")]
+    TxUdpSegments,
 }
 
 impl Offload {
     /// All of them, in order.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 11] = [
         Self::TxChecksum,
         Self::TxChecksumSctp,
         Self::TxVlanInsert,
         Self::TxVlanStagInsert,
         Self::RxGro,
+        Self::TxTcp4Segments,
+        Self::TxTcp6Segments,
+        Self::TxTcpEcnSegments,
+        Self::TxTcpFixedIdSegments,
+        Self::TxTcpAccEcnSegments,
+        Self::TxUdpSegments,
     ];
 
     /// The kernel's name. (`ethtool -k` shows some under older names.)
@@ -45,6 +69,12 @@ impl Offload {
             Self::TxVlanInsert => "tx-vlan-hw-insert",
             Self::TxVlanStagInsert => "tx-vlan-stag-hw-insert",
             Self::RxGro => "rx-gro",
+            Self::TxTcp4Segments => "tx-tcp-segmentation",
+            Self::TxTcp6Segments => "tx-tcp6-segmentation",
+            Self::TxTcpEcnSegments => "tx-tcp-ecn-segmentation",
+            Self::TxTcpFixedIdSegments => "tx-tcp-mangleid-segmentation",
+            Self::TxTcpAccEcnSegments => "tx-tcp-accecn-segmentation",
+            Self::TxUdpSegments => "tx-udp-segmentation",
         }
     }
 
@@ -53,7 +83,7 @@ impl Offload {
         Self::ALL.into_iter().find(|offload| offload.name() == name)
     }
 
-    const fn bit(self) -> u8 {
+    const fn bit(self) -> u16 {
         1 << self as u8
     }
 }
@@ -66,7 +96,7 @@ impl fmt::Display for Offload {
 
 /// A set of offloads.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Offloads(u8);
+pub struct Offloads(u16);
 
 impl Offloads {
     /// None.
@@ -74,12 +104,12 @@ impl Offloads {
 
     /// The set that [`bits`](Self::bits) gave; bits that are no offload are left out.
     pub fn from_bits(bits: u16) -> Self {
-        Offload::ALL.into_iter().filter(|offload| bits & u16::from(offload.bit()) != 0).collect()
+        Offload::ALL.into_iter().filter(|offload| bits & offload.bit() != 0).collect()
     }
 
     /// The set as bits, by which a record in the kernel keeps it: an offload keeps its number.
     pub const fn bits(self) -> u16 {
-        self.0 as u16
+        self.0
     }
 
     /// Whether `offload` is in it.
@@ -167,6 +197,13 @@ pub struct OffloadState {
     pub wanted: Offloads,
     /// What can be turned on and off.
     pub changeable: Offloads,
+}
+
+impl OffloadState {
+    /// What it could do and does not.
+    pub const fn unused(self) -> Offloads {
+        self.changeable.except(self.active)
+    }
 }
 
 #[cfg(test)]

@@ -88,6 +88,26 @@ fn settings_of_ports_and_bridge_are_followed() {
 
 #[test]
 #[ignore = "needs root"]
+fn port_through_which_the_bridge_sends_frames_changed_is_left_to_it_until_it_does_not() {
+    let lab = attached();
+    for offload in ["tx", "tso", "tx-udp-segmentation"] {
+        lab.expect_fast(red(), blue());
+        let mac = lab.mac("blue");
+        lab.follow(offload, &format!("ethtool -K blue {offload} off"), |maps| {
+            maps.leaves_alone(mac)
+        });
+        lab.expect_verdict(red(), blue(), "destination_ineligible");
+        lab.expect_verdict(blue(), red(), "port_ineligible");
+        let survey = lab.sandbox.veth(&["status", "lab"]).ok().stdout;
+        assert!(survey.contains("offloads of it are off"), "{survey}");
+        lab.sandbox.sh(&format!("ethtool -K blue {offload} on"));
+    }
+    lab.expect_fast(red(), blue());
+    leave(lab);
+}
+
+#[test]
+#[ignore = "needs root"]
 fn isolated_ports_talk_to_others_only() {
     let lab = attached();
     lab.expect_fast(red(), blue());

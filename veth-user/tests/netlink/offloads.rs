@@ -58,8 +58,9 @@ fn what_a_datapath_cannot_bear_is_turned_off_and_put_back() {
         let gro = Offloads::from([Offload::RxGro]);
         ethtool.set_offloads(red, gro, unbearable).expect("veth can change them");
         let during = ethtool.offloads(red).expect("readable");
+        // Segmentation is still wanted, and waits for the checksum that it builds on.
         assert_eq!(during.active, gro);
-        assert_eq!(during.wanted, gro);
+        assert_eq!(during.wanted, before.wanted.except(unbearable).with(Offload::RxGro));
         assert_eq!(during.changeable, before.changeable);
         assert_features(&[
             ("tx-checksum-ip-generic", "off"),
@@ -75,6 +76,25 @@ fn what_a_datapath_cannot_bear_is_turned_off_and_put_back() {
         ethtool.set_offloads(red, on.except(off), off.except(on)).expect("veth can change them");
         assert_eq!(ethtool.offloads(red).expect("readable"), before);
         assert_features(&[("tx-checksum-ip-generic", "on"), ("tx-tcp-segmentation", "on")]);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn offloads_of_all_devices_are_those_of_each() {
+    private(|| {
+        let red = red();
+        let mut ethtool = Ethtool::open().expect("kernels since 5.6 have the family");
+        let off = Offloads::from([Offload::TxTcp4Segments, Offload::TxVlanInsert]);
+        ethtool.set_offloads(red, Offloads::NONE, off).expect("veth can change them");
+        let all = ethtool.all_offloads().expect("readable");
+        // The loopback device and both ends.
+        assert_eq!(all.len(), 3, "{all:?}");
+        for (ifindex, state) in all {
+            assert_eq!(ethtool.offloads(ifindex).expect("readable"), state, "{ifindex:?}");
+            let unused = state.unused().and(off);
+            assert_eq!(unused, if ifindex == red { off } else { Offloads::NONE }, "{ifindex:?}");
+        }
     });
 }
 

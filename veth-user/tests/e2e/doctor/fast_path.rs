@@ -34,6 +34,8 @@ fn port_that_tc_must_not_serve_is_told_with_the_reason() {
     let patient = fabric(&[]);
     assert_told(&patient, "tc qdisc add dev red root pfifo", "qdisc");
     assert_told(&patient, "bridge link set dev red learning off", "learning_off");
+    assert_told(&patient, "ethtool -K red tx off", "port_offloads");
+    assert_told(&patient, "ethtool -K red tso off", "port_offloads");
     // Whole fabrics are not one port's affair.
     patient.sandbox.sh("ip link set dev lab down");
     assert_eq!(codes(&patient.wrong(&["lab"])), ["bridge_down"]);
