@@ -131,9 +131,13 @@ fn tell(
         return print_json(&Round { fabric: fabric.as_str(), done, agent });
     }
     let Reconciled { ports, eligible, attached, replaced, detached, tables, .. } = done;
+    let left_out = match tables.left_out {
+        0 => String::new(),
+        count => format!("; no room for {count} stations, which are the bridge's"),
+    };
     print(&format!(
         "{fabric}: {what}: fast path on {eligible} of {ports} ports; {attached} attached, \
-         {replaced} upgraded, {detached} detached; map entries +{} ~{} -{}\n",
+         {replaced} upgraded, {detached} detached; map entries +{} ~{} -{}{left_out}\n",
         tables.added, tables.changed, tables.removed
     ))
 }

@@ -58,16 +58,6 @@ pub enum DatapathError {
         /// Why it failed.
         source: MapError,
     },
-    /// A map is full.
-    #[error(
-        "{map} is full: {entries} entries do not fit; those left out are forwarded by the bridge"
-    )]
-    Full {
-        /// Which map.
-        map: &'static str,
-        /// How many were wanted.
-        entries: usize,
-    },
     /// A program operation failed.
     #[error("{action}: {}", chain(.source))]
     Program {

@@ -92,28 +92,29 @@ impl<K: Pod + Eq + Hash, V: Pod + Eq> Table<K, V> {
         Ok(changes)
     }
 
-    /// Writes the entries that are new or differ.
+    /// Writes the entries that are new or differ, those first that matter. What does not fit any more is
+    /// left out and counted: to the program it is what it does not know, and so the bridge's.
     pub(super) fn write(
         &mut self,
         wanted: &collections::HashMap<K, V>,
+        matters: impl Fn(&V) -> bool,
     ) -> Result<Changes, DatapathError> {
         let mut changes = Changes::default();
         let mut due = Vec::new();
         let present = self.present()?;
         for (key, value) in wanted {
-            match present.get(key) {
-                Some(old) if old == value => continue,
-                Some(_) => changes.changed += 1,
-                None => changes.added += 1,
+            let old = present.get(key);
+            if old != Some(value) {
+                due.push((*key, *value, old.is_none()));
             }
-            due.push((*key, *value));
         }
-        let mut left_out = false;
-        for (key, value) in due {
-            left_out |= !self.insert(key, value)?;
-        }
-        if left_out {
-            return Err(DatapathError::Full { map: self.name, entries: wanted.len() });
+        due.sort_by_key(|(_, value, _)| !matters(value));
+        for (key, value, is_new) in due {
+            match (self.insert(key, value)?, is_new) {
+                (true, true) => changes.added += 1,
+                (true, false) => changes.changed += 1,
+                (false, _) => changes.left_out += 1,
+            }
         }
         Ok(changes)
     }

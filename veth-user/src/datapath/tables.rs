@@ -29,10 +29,12 @@ pub struct Changes {
     pub changed: usize,
     /// Entries that went.
     pub removed: usize,
+    /// Entries for which there is no room. They are the bridge's.
+    pub left_out: usize,
 }
 
 impl Changes {
-    /// Whether there was nothing to do.
+    /// Whether there was nothing that could be done.
     pub const fn is_empty(&self) -> bool {
         self.added == 0 && self.changed == 0 && self.removed == 0
     }
@@ -43,6 +45,7 @@ impl AddAssign for Changes {
         self.added += other.added;
         self.changed += other.changed;
         self.removed += other.removed;
+        self.left_out += other.left_out;
     }
 }
 
@@ -81,6 +84,7 @@ impl TableMaps {
             stations: targets_in(fdb),
             fdb: fdb.values().map(|entry| (entry.key.mac(), *entry)).collect(),
             ports: self.ports.present()?.iter().map(|(port, entry)| (*port, *entry)).collect(),
+            left_out: 0,
         })
     }
 
@@ -99,7 +103,7 @@ impl TableMaps {
     ///
     /// # Errors
     ///
-    /// When a map cannot be read or written, or is full.
+    /// When a map cannot be read or written.
     pub fn apply(&mut self, tables: &Tables) -> Result<Changes, DatapathError> {
         let fdb: collections::HashMap<MacKey, FdbEntry> =
             tables.fdb.values().map(|entry| (entry.key, *entry)).collect();
@@ -125,8 +129,9 @@ impl TableMaps {
             }
             targets.apply(tables)?;
         }
-        changes += self.ports.write(&ports)?;
-        changes += self.fdb.write(&fdb)?;
+        changes += self.ports.write(&ports, |_| true)?;
+        changes += self.fdb.write(&fdb, is_worth_a_place)?;
+        changes.left_out += tables.left_out;
         for entry in fdb.values().filter(|entry| is_worth_a_place(entry)) {
             self.near.offer(entry)?;
         }

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use veth_common::{Ifindex, PortSlot};
+use veth_common::{Ifindex, Lease, PortSlot};
 
 use super::{FabricError, PairStatus, has_datapath, observe, pair_status};
 use crate::{
     datapath::{self, Hook},
-    forwarding::{FastPath, eligibility, is_hookable},
+    forwarding::{FastPath, Tables, eligibility, is_hookable},
     netlink::Netlink,
     plan::{BridgeState, Mark, Member, NetnsState, PortPresence},
     sync::{
@@ -175,6 +175,16 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
             "the bridge is gone; `veth detach {fabric}` removes what is left of the fast path"
         )),
         BridgeState::Absent => problems.push("the bridge is missing".into()),
+    }
+    if let Some(view) = view.as_ref().filter(|_| is_adopted) {
+        let left_out = Tables::leased(view, Lease::EXPIRED).left_out;
+        if left_out > 0 {
+            problems.push(format!(
+                "the bridge knows more stations than the fast path has room for (does one port send \
+                 from made-up addresses? `bridge fdb show br {fabric}`): {left_out} of those that it \
+                 does not serve count as unknown; those that it serves are not affected"
+            ));
+        }
     }
     let is_vouched_for = !is_adopted || has_valid_leases(fabric)?;
     if !is_vouched_for && view.is_some() {

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use veth_common::{FdbEntry, FdbFlags, Ifindex, Lease, MacKey, PortSlot, Vlan};
+use veth_common::{FdbEntry, FdbFlags, Ifindex, Lease, Mac, MacKey, PortSlot, Vlan};
 
 use super::{
     FastPath, Tables, eligibility,
@@ -21,20 +21,25 @@ use crate::view::{BridgeFdbEntry, BridgeView, FdbKind, PortView};
 /// hangs, the bridge has all frames this much later.
 pub const LEASE: Duration = Duration::from_secs(3);
 
+/// How many stations without the right to the fast path are told apart from those that nobody knows:
+/// three quarters of what the map has room for. Whoever sends from made-up addresses fills a bridge with
+/// as many as he likes, and must not leave those without room that are served.
+pub const UNSERVED_MAX: usize = 12_288;
+
 impl Tables {
     /// The tables for a bridge of somebody else's, in which every station that is served has `lease`.
     ///
     /// A station that the bridge does not know is not in them, so that its frames and those for it go
     /// to the bridge, which learns and floods. One that it knows but that is not the peer's own
     /// address (a bridge or macvlan inside, a device that is no veth) is in them without the right to
-    /// the fast path, so that counters can say why.
+    /// the fast path, so that counters can say why, up to [`UNSERVED_MAX`] of them.
     ///
     /// Where the bridge filters VLANs, what counts is whether it knows the station in the VLAN of its
     /// port, and nowhere else in another one.
     pub fn leased(view: &BridgeView, lease: Lease) -> Self {
         let mut tables = Self::default();
         let mut claims = Claims::default();
-        // In order, so that of several places the same one is told of each time.
+        // In order, so that of several places the same one is told of each time, and the same ones are left out.
         let known: BTreeMap<_, _> = view
             .entries_in_use()
             .filter(|entry| entry.kind != FdbKind::Local && entry.mac.is_station())
@@ -60,13 +65,18 @@ impl Tables {
                 tables.fdb.insert(mac, entry);
             }
         }
-        for ((mac, vlan), port) in &known {
-            tables.fdb.entry(*mac).or_insert_with(|| {
+        let mut unserved: BTreeMap<Mac, FdbEntry> = BTreeMap::new();
+        for ((mac, vlan), port) in
+            known.iter().filter(|((mac, _), _)| !tables.fdb.contains_key(mac))
+        {
+            unserved.entry(*mac).or_insert_with(|| {
                 let slot = ports.get(port).and_then(|port| port.link.bridge_port);
                 let slot = slot.map_or(PortSlot::UNKNOWN, |it| it.slot);
                 unserved_entry(MacKey::of(*mac), *port, slot, *vlan)
             });
         }
+        tables.left_out = unserved.len().saturating_sub(UNSERVED_MAX);
+        tables.fdb.extend(unserved.into_iter().take(UNSERVED_MAX));
         // Last, so that a peer that claims an address of the host does not get it.
         for mac in local_addresses(view) {
             tables.fdb.insert(mac, local_entry(mac, view.bridge.ifindex));
@@ -103,8 +113,6 @@ fn unserved_entry(key: MacKey, port: Ifindex, slot: PortSlot, vlan: Vlan) -> Fdb
 
 #[cfg(test)]
 mod tests {
-    use veth_common::Mac;
-
     use super::*;
     use crate::{
         forwarding::tables::tests::{pair, view},
@@ -137,6 +145,24 @@ mod tests {
         tables.fdb.get(&inside(number)).is_some_and(|entry| {
             entry.flags.contains(FdbFlags::SOURCE.with(FdbFlags::TARGET)) && entry.lease == UNTIL
         })
+    }
+
+    #[test]
+    fn made_up_stations_leave_room_for_those_that_are_served() {
+        let mut view = talking();
+        // Lower than all others, and more than fit.
+        view.fdb.extend((0..20_000_u16).map(|number| {
+            let [high, low] = number.to_be_bytes();
+            let mac = Mac([0, 2, 0, 0, high, low]);
+            BridgeFdbEntry { mac, ..learned(1, 6, 0) }
+        }));
+        let tables = Tables::leased(&view, UNTIL);
+        assert!(is_served(&tables, 1) && is_served(&tables, 2));
+        assert_eq!(tables.left_out, 20_000 - UNSERVED_MAX);
+        let locals = local_addresses(&view).count();
+        assert_eq!(tables.fdb.len(), 2 + UNSERVED_MAX + locals);
+        assert_eq!(tables, Tables::leased(&view, UNTIL), "not the same ones each time");
+        assert_eq!(Tables::leased(&talking(), UNTIL).left_out, 0);
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub struct Tables {
     pub fdb: BTreeMap<Mac, FdbEntry>,
     /// Stations that the bridge must not move: the peers of eligible ports of a managed fabric.
     pub stations: BTreeMap<Mac, Ifindex>,
+    /// How many stations that would not be served anyway are not in the FDB map, to save its room.
+    pub left_out: usize,
 }
 
 impl Tables {

@@ -85,6 +85,37 @@ fn station_that_only_sends_over_the_fast_path_is_not_forgotten_and_a_silent_one_
 
 #[test]
 #[ignore = "needs root"]
+fn made_up_addresses_take_nothing_from_those_that_are_served() {
+    // More than the map has room for.
+    const MADE_UP: u16 = 17_000;
+    let lab = attached();
+    lab.expect_fast(red(), blue());
+    let wire = Wire::of(&lab.sandbox, "green");
+    for number in 0..MADE_UP {
+        let [high, low] = number.to_be_bytes();
+        let source = Mac([2, 0x66, 0, 0, high, low]);
+        wire.send(&frame(Mac([2, 0x99, 0, 0, 0, 1]), source, EXPERIMENTAL, b"who am I?"));
+    }
+    wait_until("the flood to be told of", || {
+        let status = lab.sandbox.veth(&["status", "lab"]).stdout;
+        status.contains("more stations than the fast path has room for")
+    });
+    // Longer than a lease that nobody renews.
+    std::thread::sleep(Duration::from_secs(4));
+    lab.expect_fast(red(), blue());
+    let status = lab.sandbox.veth(&["status", "lab", "--json"]).json();
+    assert_eq!(status["is_kept"], true, "{status:#}");
+    let said = lab.agent.said();
+    let last = said.last().expect("it has followed the flood");
+    assert_eq!(last["agent"]["failures"], 0, "{last:#}");
+    assert!(last["tables"]["left_out"].as_u64() > Some(0), "{last:#}");
+    lab.sandbox.sh("ip link set lab type bridge fdb_flush");
+    wait_until("the flood to be over", || lab.sandbox.veth(&["status", "lab"]).code == 0);
+    leave(lab);
+}
+
+#[test]
+#[ignore = "needs root"]
 fn address_that_two_namespaces_have_is_left_to_the_bridge() {
     let lab = attached();
     lab.expect_fast(red(), blue());
