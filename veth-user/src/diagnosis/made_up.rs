@@ -145,6 +145,7 @@ impl World {
             PortView {
                 link: link.clone(),
                 peer: peer.cloned(),
+                is_between_bridges: false,
                 unused_offloads: Some(Offloads::NONE),
                 xdp: None,
                 bypassed: Bypasses::NONE,

@@ -313,7 +313,8 @@ fn detach_locked(fabric: &FabricName) -> Result<(), FabricError> {
     Ok(())
 }
 
-/// Removes our clsact filters from those of `links` that are ports of `fabric`, or were.
+/// Removes our clsact filters from those of `links` that are ports of `fabric`, or were, whatever kind
+/// of device that is.
 fn detach_filters<'a>(
     host: &mut Netlink,
     fabric: &FabricName,
@@ -321,7 +322,8 @@ fn detach_filters<'a>(
 ) -> Result<(), FabricError> {
     let program = datapath::pinned_program(fabric.as_str(), FastPath::Tc)?;
     let bridge = host.link_by_name(fabric.as_str())?.map(|link| link.ifindex);
-    for link in links.into_iter().filter(|link| link.kind == LinkKind::Veth) {
+    let hooks = host.filter_hooks()?;
+    for link in links.into_iter().filter(|link| hooks.contains_key(&link.ifindex)) {
         let is_port = bridge.is_some() && link.controller == bridge;
         let filter = our_program(host, link.ifindex)?;
         if filter.is_some() && (is_port || filter == program) {

@@ -8,7 +8,7 @@ use veth_common::{Ifindex, Lease, PortSlot};
 use super::{FabricError, PairStatus, has_datapath, observe, pair_status};
 use crate::{
     datapath::{self, Hook},
-    forwarding::{FastPath, Tables, eligibility, is_hookable},
+    forwarding::{FastPath, Tables, eligibility, is_hookable, is_watchable},
     netlink::Netlink,
     plan::{BridgeState, Mark, Member, NetnsState, PortPresence},
     sync::{
@@ -206,7 +206,9 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
         for port in &view.ports {
             let mut status = port_status(&mut host, view, port, fabric, served_by)?;
             status.fast &= is_vouched_for;
-            if meta.is_some() && status.hook.is_none() && is_hookable(port, served_by) {
+            let is_watched = is_adopted && is_watchable(port);
+            let is_hooked = is_hookable(port, served_by) || is_watched;
+            if meta.is_some() && status.hook.is_none() && is_hooked {
                 problems.push(format!("port {}: the program is not attached", status.name));
             }
             // What somebody else put into a bridge of theirs is no problem of it.

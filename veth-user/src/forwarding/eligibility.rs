@@ -57,14 +57,23 @@ pub fn eligibility(view: &BridgeView, port: &PortView, path: FastPath) -> Result
     }
 }
 
-/// Whether the program may run on `port` at all: on a veth whose far end is in another
-/// namespace. That keeps both ends of one pair from ever being hooked.
+/// Whether the program may forward from `port` at all: from a veth whose far end is in another
+/// namespace.
 pub fn is_hookable(port: &PortView, path: FastPath) -> bool {
     match (check_pair(port), path) {
         (Ok(_), FastPath::Tc) => true,
         (Ok(peer), FastPath::Xdp) => check_xdp_hook(port, peer).is_ok(),
         (Err(_), _) => false,
     }
+}
+
+/// Whether the program may run on `port` without ever forwarding from there, only to see who sends: a
+/// station that moves behind it then loses its lease in the same moment as the bridge moves it.
+///
+/// Of a pair between two bridges, one end is enough, and always the same one.
+pub fn is_watchable(port: &PortView) -> bool {
+    let peer = port.link.peer.filter(|_| port.is_between_bridges);
+    peer.is_none_or(|peer| port.link.ifindex < peer.ifindex)
 }
 
 /// Whether the bridge would send frames through `port` as they are. What the device cannot do at all
@@ -187,7 +196,7 @@ mod tests {
     use super::*;
     use crate::{
         forwarding::tables::tests::{pair, view},
-        view::{Bypasses, Pvid},
+        view::{Bypasses, PeerRef, Pvid},
     };
 
     #[track_caller]
@@ -384,6 +393,22 @@ mod tests {
         assert!(is_hookable(&port, FastPath::Tc));
         port.link.peer.as_mut().expect("has a peer").netns = None;
         assert!(!is_hookable(&port, FastPath::Tc));
+    }
+
+    #[test]
+    fn port_of_any_kind_is_watched_and_of_a_pair_between_bridges_one_end() {
+        let mut tap = pair(5, 1);
+        tap.link.kind = LinkKind::Other("tun".into());
+        (tap.link.peer, tap.peer) = (None, None);
+        assert!(is_watchable(&tap) && !is_hookable(&tap, FastPath::Tc));
+
+        let end = |ifindex, other, is_between_bridges| {
+            let mut port = pair(ifindex, 1);
+            port.link.peer = Some(PeerRef { ifindex: Ifindex(other), netns: None });
+            PortView { is_between_bridges, ..port }
+        };
+        assert!(is_watchable(&end(5, 4, false)) && is_watchable(&end(5, 6, false)));
+        assert!(is_watchable(&end(5, 6, true)) && !is_watchable(&end(6, 5, true)));
     }
 
     /// A port whose peer is prepared for XDP.

@@ -10,7 +10,9 @@ mod ineligible;
 mod leased;
 mod tables;
 
-pub use eligibility::{KEEPS_FRAMES_WHOLE, UNFIT_FOR_XDP, eligibility, is_hookable, xdp_needs};
+pub use eligibility::{
+    KEEPS_FRAMES_WHOLE, UNFIT_FOR_XDP, eligibility, is_hookable, is_watchable, xdp_needs,
+};
 pub use fast_path::FastPath;
 pub use ineligible::Ineligible;
 pub use leased::{LEASE, UNSERVED_MAX, overlooked};

@@ -202,6 +202,7 @@ pub(super) mod tests {
         PortView {
             link: port,
             peer: Some(peer),
+            is_between_bridges: false,
             unused_offloads: Some(Offloads::NONE),
             xdp: None,
             bypassed: Bypasses::NONE,

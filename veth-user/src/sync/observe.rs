@@ -1,6 +1,6 @@
 //! Reading a bridge out of the kernel.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use veth_common::Ifindex;
 
@@ -24,6 +24,8 @@ pub fn observe_bridge(host: &mut Netlink, name: &str) -> Result<Option<BridgeVie
     };
     // After the links: of a port that is not among them any more nothing is wanted.
     let offloads = offloads()?;
+    let controlled = links.iter().filter(|link| link.controller.is_some());
+    let controlled: HashSet<Ifindex> = controlled.map(|link| link.ifindex).collect();
     let mut ports = Vec::new();
     for link in links.into_iter().filter(|link| link.controller == Some(bridge.ifindex)) {
         let peer = match link.peer {
@@ -31,9 +33,19 @@ pub fn observe_bridge(host: &mut Netlink, name: &str) -> Result<Option<BridgeVie
             Some(peer) if peer.netns.is_some() => host.peer(peer)?,
             _ => None,
         };
+        let is_between_bridges = link
+            .peer
+            .is_some_and(|peer| peer.netns.is_none() && controlled.contains(&peer.ifindex));
         let unused_offloads = offloads.get(&link.ifindex).map(|state| state.unused());
         let bypassed = Bypasses::NONE;
-        ports.push(PortView { link, peer, unused_offloads, xdp: None, bypassed });
+        ports.push(PortView {
+            link,
+            peer,
+            is_between_bridges,
+            unused_offloads,
+            xdp: None,
+            bypassed,
+        });
     }
     let fdb = host.bridge_fdb(bridge.ifindex)?;
     let (bypassed, allowed) = (Bypasses::NONE, Bypasses::NONE);

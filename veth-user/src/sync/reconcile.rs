@@ -20,7 +20,7 @@ use crate::{
         self, Attached, Changes, Datapath, FilterPlace, Hook, PortDevice, Present, ProgramSource,
         Renewal,
     },
-    forwarding::{FastPath, Tables, eligibility, is_hookable},
+    forwarding::{FastPath, Tables, eligibility, is_hookable, is_watchable},
     netlink::{Netlink, NetlinkError},
     netns,
     topology::FabricName,
@@ -190,7 +190,7 @@ impl Reconciler {
         self.attach_ports(&view, stop, &mut done)?;
         // Those of a switch that was not completed go as late as here.
         self.await_release(&released)?;
-        let hooked = view.ports.iter().filter(|port| is_hookable(port, path));
+        let hooked = view.ports.iter().filter(|port| self.is_hooked(port));
         let hooked = hooked.map(|port| port.link.ifindex).collect();
         done.detached = self.detach_ports(&hooked)?;
         let needs_xdp = |port: Ifindex| path == FastPath::Xdp && hooked.contains(&port);
@@ -345,7 +345,11 @@ impl Reconciler {
             let is_there = |port, hook| hook != Hook::Clsact || qdiscs.contains_key(&port);
             self.attached.retain(|port, (_, hook)| is_there(*port, *hook));
         }
-        for port in view.ports.iter().filter(|port| is_hookable(port, path)) {
+        // Those that are only watched come first: nobody moves there unseen once others are served.
+        let hooked = view.ports.iter().filter(|port| self.is_hooked(port));
+        let (forwarding, watched): (Vec<&PortView>, Vec<_>) =
+            hooked.partition(|port| is_hookable(port, path));
+        for port in watched.into_iter().chain(forwarding) {
             let Some(slot) = slot_of(port) else { continue };
             // One that left and came back has another number, and may have lost the program.
             if self.attached.get(&port.link.ifindex).is_none_or(|(known, _)| *known != slot) {
@@ -366,9 +370,13 @@ impl Reconciler {
                 Ok(Attached::New) => done.attached += 1,
                 Ok(Attached::Replaced) => done.replaced += 1,
                 Ok(Attached::Adopted) => {}
-                // What is inside a namespace may make one port impossible; it is no reason to
-                // leave the others without. `status` tells of it, and the next round tries again.
-                Err(error) if hook == Hook::Xdp && error.is_refused_by_device() => {
+                // What is inside a namespace, or what kind of device it is, may make one port
+                // impossible; it is no reason to leave the others without. `status` tells of it, and
+                // the next round tries again.
+                Err(error)
+                    if !is_hookable(port, path)
+                        || hook == Hook::Xdp && error.is_refused_by_device() =>
+                {
                     done.refused += 1;
                     continue;
                 }
@@ -377,6 +385,13 @@ impl Reconciler {
             self.attached.insert(port.link.ifindex, (slot, hook));
         }
         Ok(())
+    }
+
+    /// Whether the program is to run on `port`. On a bridge of somebody else's stations move where they
+    /// like, so that every port is watched.
+    fn is_hooked(&self, port: &PortView) -> bool {
+        is_hookable(port, self.datapath.path())
+            || self.keeping != Keeping::Managed && is_watchable(port)
     }
 
     /// Takes the program from everything that had it and is not in `hooked`.

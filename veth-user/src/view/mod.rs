@@ -78,6 +78,8 @@ pub struct PortView {
     pub link: Link,
     /// The other end of the veth pair, where there is one.
     pub peer: Option<Link>,
+    /// Whether the other end is a port of a bridge as well, in this very namespace.
+    pub is_between_bridges: bool,
     /// Offloads that the device could do and does not, so that the kernel does their work on what the
     /// bridge sends through it; `None` when they cannot be seen.
     pub unused_offloads: Option<Offloads>,

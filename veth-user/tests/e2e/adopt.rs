@@ -156,6 +156,11 @@ fn ports_that_are_no_veths_and_stations_behind_a_peer_are_left_to_the_bridge() {
 
     let lab = attach(sandbox, &[]);
     lab.expect_fast(red(), blue());
+    // Their frames are looked at all the same.
+    let status = lab.sandbox.veth(&["status", "lab", "--json"]).ok().json();
+    for port in status["ports"].as_array().expect("a status has ports") {
+        assert!(port["hook"].is_string(), "{port:#}");
+    }
     let inner = end("red", "10.77.0.11");
     wait_until("the inner station to be reached through the bridge", || {
         let before = lab.counted("blue", "destination_ineligible");

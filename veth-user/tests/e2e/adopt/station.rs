@@ -49,6 +49,43 @@ fn station_that_moves_is_followed_with_its_first_frame_and_without_the_agent() {
 
 #[test]
 #[ignore = "needs root"]
+fn station_that_moves_to_where_nothing_is_served_is_followed_without_the_agent() {
+    for hook in ["tcx", "clsact"] {
+        let sandbox = bridge();
+        sandbox.sh("ip link add here0 type veth peer name here1 \
+                    && ip link set here0 master lab up && ip link set here1 up");
+        let lab = attach(sandbox, &["--hook", hook]);
+        lab.expect_fast(red(), blue());
+        let [red_mac, blue_mac] = ["red", "blue"].map(|member| lab.mac(member));
+        silence_ipv6(&lab.sandbox, &["red", "blue", "green"]);
+        let [at_red, at_blue] = ["red", "blue"].map(|member| Wire::of(&lab.sandbox, member));
+        let at_here = lab.sandbox.on_host(|| Wire::open("here1"));
+        stay_on_one_cpu();
+        // Whatever the agent could do, it cannot any more; its leases still hold.
+        lab.agent.signal(Signal::SIGSTOP);
+        let to_red = |text: &[u8]| frame(red_mac, blue_mac, EXPERIMENTAL, text);
+
+        at_blue.send(&to_red(b"before"));
+        at_red.receive_until(&to_red(b"before"));
+        at_here.send(&frame(Mac::BROADCAST, red_mac, EXPERIMENTAL, b"here I am"));
+        at_blue.send(&to_red(b"after"));
+        at_here.receive_until(&to_red(b"after"));
+
+        at_red.send(&frame(blue_mac, red_mac, EXPERIMENTAL, b"back again"));
+        at_blue.send(&to_red(b"home"));
+        let home = at_red.receive_until(&to_red(b"home"));
+        assert!(!home.contains(&to_red(b"after")), "{hook}: it was delivered twice");
+        assert_eq!(lab.counted("here0", "redirected"), 0, "{hook}");
+        lab.agent.signal(Signal::SIGCONT);
+        lab.expect_fast(red(), blue());
+        let sandbox = leave(lab);
+        assert_eq!(sandbox.sh("tc filter show dev here0 ingress"), "", "{hook}");
+        assert!(!sandbox.sh("tc qdisc show dev here0").contains("clsact"), "{hook}");
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
 fn station_that_only_sends_over_the_fast_path_is_not_forgotten_and_a_silent_one_is() {
     let sandbox = bridge();
     // In hundredths of a second.
