@@ -14,7 +14,7 @@ use aya::programs::{
 use nix::errno::Errno;
 use veth_common::{Ifindex, names};
 
-use super::{BpffsError, DatapathError, bpffs};
+use super::{BpffsError, DatapathError, bpffs, qdisc::note_clsact};
 use crate::forwarding::FastPath;
 
 /// Where our filter stands among those of a clsact qdisc, which is also how it is told from
@@ -195,22 +195,25 @@ fn attach_when_free(
 }
 
 /// Attaches `program` as a clsact filter; `present` is the id of the program that our filter on
-/// this port has now, if there is one.
+/// this port has now, if there is one. The fabric's pins are in `dir`.
 pub(super) fn attach_clsact(
     program: &mut SchedClassifier,
     program_id: u32,
     port: PortDevice<'_>,
     present: Option<u32>,
+    dir: &Path,
 ) -> Result<Attached, DatapathError> {
     let failed = |source| attach_failed("attach", port, Hook::Clsact, source);
     let (id, attached) = match present {
         Some(present) if present == program_id => return Ok(Attached::Adopted),
         Some(_) => {
+            note_clsact(dir, port.ifindex, false)?;
             let link = present_filter(port.name).map_err(|error| failed(error.into()))?;
             (program.attach_to_link(link).map_err(failed)?, Attached::Replaced)
         }
         None => {
-            ensure_clsact(port.name)?;
+            let is_new = ensure_clsact(port.name)?;
+            note_clsact(dir, port.ifindex, is_new)?;
             let options = TcAttachOptions::Netlink(OPTIONS);
             let id = program
                 .attach_with_options(port.name, TcAttachType::Ingress, options)
@@ -298,12 +301,14 @@ fn live_link(
     Ok(is_live.then_some(LiveLink { pinned, program_id, hook }))
 }
 
-fn ensure_clsact(device: &str) -> Result<(), DatapathError> {
+/// Adds a clsact qdisc to `device`; false when there was one.
+fn ensure_clsact(device: &str) -> Result<bool, DatapathError> {
     match qdisc_add_clsact(device) {
-        Err(source) if !has_errno(&source, Errno::EEXIST) => {
+        Ok(()) => Ok(true),
+        Err(source) if has_errno(&source, Errno::EEXIST) => Ok(false),
+        Err(source) => {
             Err(DatapathError::Qdisc { action: format!("add a clsact qdisc to {device}"), source })
         }
-        _ => Ok(()),
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
     features::has_coarse_clock,
     pins::{LINKS, link_pin, pin_name, pinned_links, pinned_meta},
     program::Program,
-    release_text,
+    qdisc, release_text,
 };
 use crate::{forwarding::FastPath, view::Bypasses};
 
@@ -210,7 +210,8 @@ impl Datapath {
             Hook::Xdp => attach_xdp(self.program.xdp()?, self.program_id, port, present, &pin)?,
             Hook::Clsact => {
                 let program = self.program.classifier()?;
-                let attached = attach_clsact(program, self.program_id, port, present.filter)?;
+                let attached =
+                    attach_clsact(program, self.program_id, port, present.filter, &self.dir)?;
                 bpffs::unpin(&pin)?;
                 return Ok(attached);
             }
@@ -248,6 +249,18 @@ impl Datapath {
     ) -> Result<(), DatapathError> {
         bpffs::unpin(&self.link_pin(port.ifindex))?;
         if filter.is_some() { detach_clsact(port) } else { Ok(()) }
+    }
+
+    /// Drops the marks of the clsact qdiscs of devices that are gone.
+    ///
+    /// # Errors
+    ///
+    /// When a mark cannot be removed.
+    pub fn forget_clsacts_except(
+        &self,
+        keep: impl Fn(Ifindex) -> bool,
+    ) -> Result<(), DatapathError> {
+        Ok(qdisc::forget_clsacts_except(&self.dir, keep)?)
     }
 
     /// Drops the pinned links of devices that are gone, which no longer are attached to anything.

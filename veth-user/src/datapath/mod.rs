@@ -34,6 +34,7 @@ mod pairs;
 mod pins;
 mod prepared;
 mod program;
+mod qdisc;
 mod table;
 mod tables;
 
@@ -56,4 +57,5 @@ pub use pins::{
     pinned_program, pinned_stations, read_meta, remove_links,
 };
 pub use prepared::PreparedMap;
+pub use qdisc::{forget_clsact, made_clsact};
 pub use tables::{Changes, Renewal, TableMaps};

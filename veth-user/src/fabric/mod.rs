@@ -35,7 +35,7 @@ use crate::{
     plan::{BridgeState, Conflicts, PortPresence, Step, plan, plan_removal},
     sync::{
         HookPolicy, Keeping, Reconciled, Reconciler, SyncError, XdpAttachment, our_program,
-        restore_peers,
+        remove_our_clsact, restore_peers,
     },
     topology::{FabricName, Topology},
     view::{Link, LinkKind},
@@ -329,7 +329,7 @@ fn detach_filters<'a>(
         if filter.is_some() && (is_port || filter == program) {
             let device = datapath::PortDevice { ifindex: link.ifindex, name: &link.name };
             datapath::detach_clsact(device)?;
-            host.remove_empty_clsact(link.ifindex)?;
+            remove_our_clsact(host, fabric, link.ifindex)?;
         }
     }
     Ok(())

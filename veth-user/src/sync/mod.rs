@@ -20,6 +20,6 @@ pub use hook::HookPolicy;
 pub use keeping::Keeping;
 pub(crate) use keeping::now_ns;
 pub use observe::{look_for_vlans, observe_bridge};
-pub use reconcile::{Reconciled, Reconciler, our_program};
+pub use reconcile::{Reconciled, Reconciler, our_program, remove_our_clsact};
 pub use release::XdpAttachment;
 pub use xdp::{observe_xdp, restore_peers};

@@ -276,7 +276,7 @@ impl Reconciler {
         for port in &view.ports {
             if our_program(&mut self.host, port.link.ifindex)?.is_some() {
                 datapath::detach_clsact(device(port))?;
-                self.host.remove_empty_clsact(port.link.ifindex)?;
+                remove_our_clsact(&mut self.host, &self.fabric, port.link.ifindex)?;
             }
         }
         Ok(Vec::new())
@@ -415,12 +415,11 @@ impl Reconciler {
                 let device = PortDevice { ifindex, name: &link.name };
                 released.extend(XdpAttachment::of(&self.fabric, &link)?);
                 self.datapath.detach(device, filter)?;
-                if filter.is_some() {
-                    self.host.remove_empty_clsact(ifindex)?;
-                }
+                remove_our_clsact(&mut self.host, &self.fabric, ifindex)?;
             }
         }
         self.datapath.forget_links_except(|ifindex| hooked.contains(&ifindex))?;
+        self.datapath.forget_clsacts_except(|ifindex| hooked.contains(&ifindex))?;
         self.await_release(&released)?;
         Ok(detached)
     }
@@ -434,6 +433,23 @@ impl Reconciler {
 pub fn our_program(host: &mut Netlink, ifindex: Ifindex) -> Result<Option<u32>, NetlinkError> {
     let FilterPlace { priority, handle, name } = datapath::FILTER;
     host.ingress_program(ifindex, priority, handle, name)
+}
+
+/// Removes the clsact qdisc of a device when it was made for our filter and has no other.
+///
+/// # Errors
+///
+/// When the kernel cannot be asked, or the mark cannot be removed.
+pub fn remove_our_clsact(
+    host: &mut Netlink,
+    fabric: &FabricName,
+    ifindex: Ifindex,
+) -> Result<(), SyncError> {
+    if !datapath::made_clsact(fabric.as_str(), ifindex) {
+        return Ok(());
+    }
+    host.remove_empty_clsact(ifindex)?;
+    Ok(datapath::forget_clsact(fabric.as_str(), ifindex).map_err(datapath::DatapathError::from)?)
 }
 
 /// The entries of adopted bridges that somebody has to vouch for.

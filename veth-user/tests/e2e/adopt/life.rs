@@ -146,6 +146,28 @@ fn filter_that_somebody_takes_from_a_port_is_put_back() {
 
 #[test]
 #[ignore = "needs root"]
+fn qdisc_that_was_there_before_stays_and_one_that_was_made_goes() {
+    let sandbox = bridge();
+    sandbox.sh("tc qdisc add dev red clsact");
+    let qdiscs = |sandbox: &Sandbox| sandbox.sh("tc qdisc show | grep clsact");
+    let before = qdiscs(&sandbox);
+    let Lab { sandbox, mut agent, maps, .. } = {
+        let lab = attach(sandbox, &["--hook", "clsact"]);
+        lab.expect_fast(red(), blue());
+        assert_eq!(qdiscs(&lab.sandbox).lines().count(), 3);
+        lab
+    };
+    // Somebody else knows that, too.
+    agent.kill();
+    drop(maps);
+    sandbox.veth(&["detach", "lab"]).ok();
+    assert_eq!(qdiscs(&sandbox), before);
+    sandbox.sh("tc qdisc del dev red clsact");
+    assert_detached(&sandbox);
+}
+
+#[test]
+#[ignore = "needs root"]
 fn port_that_goes_to_another_attached_bridge_and_back_is_served_by_the_one_that_has_it() {
     let sandbox = bridge();
     sandbox.sh("ip link add other type bridge && ip link set other up");
