@@ -188,7 +188,7 @@ fn survey(session: &Session, name: &FabricName, allowed: Bypasses) -> Result<()>
     if session.json {
         print_json(&survey)?;
     } else {
-        print(&describe(&survey))?;
+        print(&report::plain_lines(&describe(&survey)))?;
     }
     Ok(fabric::require_adoptable(&view)?)
 }

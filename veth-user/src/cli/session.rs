@@ -23,6 +23,7 @@ use crate::{
     fabric::{Control, FabricError},
     plan::Step,
     privilege::{self, Capability},
+    report::plain_lines,
     sync::SyncError,
     topology::{NameError, Problems},
 };
@@ -204,7 +205,8 @@ pub(super) fn complain(text: &str) {
 
 /// Says on stderr what is going on.
 pub(super) fn say(text: &str) {
-    let _ = Outlet::new(io::stderr(), stop()).write_all(format!("{text}\n").as_bytes());
+    let text = format!("{}\n", plain_lines(text));
+    let _ = Outlet::new(io::stderr(), stop()).write_all(text.as_bytes());
 }
 
 /// The error and its causes on one line. Most errors tell their cause themselves; it is not told

@@ -48,7 +48,8 @@ pub(super) fn run(session: &Session, options: &StatusOptions) -> Result<()> {
             _ => print_json(&outputs)?,
         }
     } else {
-        print(&outputs.iter().map(describe).collect::<Vec<_>>().join("\n"))?;
+        let text = outputs.iter().map(describe).collect::<Vec<_>>().join("\n");
+        print(&report::plain_lines(&text))?;
     }
     let healthy = outputs
         .iter()

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{Code, Facts, Place, Severity};
+use crate::report::plain;
 
 /// Something that was found.
 #[derive(Clone, Debug, Serialize)]
@@ -102,11 +103,6 @@ impl fmt::Display for Finding {
             None => Ok(()),
         }
     }
-}
-
-/// The text without control characters.
-pub fn plain(text: &str) -> String {
-    text.chars().map(|it| if it.is_control() { '?' } else { it }).collect()
 }
 
 #[cfg(test)]

@@ -27,12 +27,13 @@ mod made_up;
 
 use std::{collections::BTreeSet, net::IpAddr};
 
+pub use crate::report::plain;
 pub use bridge::{is_incomplete, is_left_over};
 pub use code::{Code, Severity};
 pub use facts::{
     Acceleration, BridgeFacts, Facts, Filters, NamespaceFacts, Owner, Place, Setting, Settings,
 };
-pub use finding::{Finding, Whereabouts, plain};
+pub use finding::{Finding, Whereabouts};
 pub use segment::{Segment, Segments};
 pub use shell::{Shell, quoted};
 pub use trace::{Trace, trace};

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::report::plain;
+
 /// A network namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Namespace {
@@ -21,11 +23,12 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// What tells it from others: its name, or else its oldest process.
+    /// What tells it from others: its name, or else its oldest process, which may call itself what it
+    /// likes.
     pub fn label(&self) -> String {
         match (self.names.first(), &self.process) {
             (Some(name), _) => name.clone(),
-            (None, Some(process)) => format!("{} ({})", process.pid, process.command),
+            (None, Some(process)) => format!("{} ({})", process.pid, plain(&process.command)),
             (None, None) => format!("inode {}", self.inode),
         }
     }
@@ -99,6 +102,8 @@ mod tests {
         let process = Process { pid: 7, command: "sleep".into(), started_ticks: 1 };
         let mut namespace = Namespace { inode: 9, process: Some(process), ..Namespace::default() };
         assert_eq!(namespace.label(), "7 (sleep)");
+        namespace.process.as_mut().expect("just given").command = "a\nb\u{1b}[H".into();
+        assert_eq!(namespace.label(), "7 (a?b?[H)");
         namespace.names.push("red".into());
         assert_eq!(namespace.label(), "red");
         assert_eq!(Namespace { inode: 9, ..Namespace::default() }.label(), "inode 9");

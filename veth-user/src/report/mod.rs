@@ -1,6 +1,6 @@
 //! How figures look to people: units, shares, tables.
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Row, Table, presets};
 use veth_common::{PortCounters, Verdict};
 
 use crate::counters::{Dropped, PortRates, Snapshot, Traffic};
@@ -179,8 +179,27 @@ pub fn align_right(table: &mut Table, columns: &[usize]) {
     }
 }
 
-/// The table as text, without the blanks at the ends of lines, and ended by a newline.
+/// The text without control characters: names of devices, processes and containers are others' words, and
+/// do not get to move the cursor.
+pub fn plain(text: &str) -> String {
+    text.chars().map(|it| if it.is_control() { '?' } else { it }).collect()
+}
+
+/// The same of a text of several lines.
+pub fn plain_lines(text: &str) -> String {
+    text.split('\n').map(plain).collect::<Vec<_>>().join("\n")
+}
+
+/// The table as text, without the blanks at the ends of lines, and ended by a newline. What moves the
+/// cursor is taken out of its cells.
 pub fn finish(table: &Table) -> String {
+    let mut table = table.clone();
+    for row in table.row_iter_mut() {
+        let cells = row.cell_iter().map(Cell::content);
+        // Before the layout, which takes such characters for having no width.
+        let plain: Vec<String> = cells.map(|text| plain_lines(&text)).collect();
+        *row = Row::from(plain);
+    }
     table.lines().fold(String::new(), |mut text, line| {
         text.push_str(line.trim_end());
         text.push('\n');
@@ -209,6 +228,14 @@ mod tests {
         ] {
             assert_eq!(si(value), text, "{value}");
         }
+    }
+
+    #[test]
+    fn names_in_a_table_do_not_move_the_cursor() {
+        let mut table = new_table(&["PORT", "WHAT"]);
+        table.add_row(["q\u{1b}[2Jx", "one\ntwo"]);
+        assert_eq!(finish(&table), " PORT    WHAT\n q?[2Jx  one\n         two\n");
+        assert_eq!(plain_lines("a\u{7}b\nc\u{9b}\n"), "a?b\nc?\n");
     }
 
     #[test]

@@ -68,6 +68,29 @@ impl Lonely {
 
 #[test]
 #[ignore = "needs root"]
+fn names_that_a_container_chooses_do_not_move_the_cursor() {
+    let sandbox = Sandbox::new();
+    sandbox.sh("for it in iptables ip6tables arptables; do \
+                    it=/proc/sys/net/bridge/bridge-nf-call-$it; \
+                    if [ -e $it ]; then echo 0 > $it; fi; done");
+    sandbox.sh("ip link add lab type bridge && ip link set lab up && ip netns add red \
+                && esc=$(printf '\\033') \
+                && ip link add \"p${esc}[2Jx\" type veth peer name \"q${esc}[2Jx\" netns red \
+                && ip link set \"p${esc}[2Jx\" master lab up");
+    for args in [&["ls"][..], &["attach", "lab", "--dry-run"], &["attach", "lab", "--once"]] {
+        let run = sandbox.veth(args).ok();
+        assert!(!(run.stdout + &run.stderr).contains('\u{1b}'), "{args:?}");
+    }
+    for args in [&["status", "lab"][..], &["doctor", "lab"]] {
+        let run = sandbox.veth(args);
+        let text = run.stdout + &run.stderr;
+        assert!(text.contains("?[2J") && !text.contains('\u{1b}'), "{args:?}: {text:?}");
+    }
+    sandbox.veth(&["detach", "lab"]).ok();
+}
+
+#[test]
+#[ignore = "needs root"]
 fn ports_of_a_fabric_are_told_with_their_namespaces() {
     let sandbox = Sandbox::new();
     let file = sandbox.file("pair.toml", PAIR);
