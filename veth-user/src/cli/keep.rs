@@ -75,8 +75,9 @@ async fn follow(
             feed.follow(agent.watch());
         }
     };
+    let mut teller = Teller { session, has_complained: false };
     show(&agent);
-    tell(session, name, first, agent.stats(), "ready")?;
+    teller.tell(name, first, agent.stats(), "ready");
     #[cfg(feature = "ebpf-log")]
     if let Some(path) = datapath::pinned_path(name.as_str())
         && let Some(program) = datapath::pinned_program(name.as_str(), path)?
@@ -94,7 +95,7 @@ async fn follow(
         };
         match round {
             Ok(done) if done.is_unchanged() => {}
-            Ok(done) => tell(session, name, done, agent.stats(), "followed a change")?,
+            Ok(done) => teller.tell(name, done, agent.stats(), "followed a change"),
             Err(SyncError::Absent(_)) => return Ok(End::BridgeGone),
             Err(error) if error.is_interrupted() => return Ok(End::Stopped),
             Err(SyncError::Replaced(_)) if datapath::read_meta(name.as_str())?.is_none() => {
@@ -106,7 +107,7 @@ async fn follow(
                 let (anew, first) = Agent::start(name, policy()?, keeping, &session.stop)?;
                 agent = anew;
                 show(&agent);
-                tell(session, name, first, agent.stats(), "took over a new datapath")?;
+                teller.tell(name, first, agent.stats(), "took over a new datapath");
             }
             Err(error) => return Err(error.into()),
         }
@@ -120,26 +121,41 @@ pub(super) async fn stopped(session: &Session) {
     }
 }
 
-fn tell(
-    session: &Session,
-    fabric: &FabricName,
-    done: Reconciled,
-    agent: AgentStats,
-    what: &str,
-) -> Result<()> {
-    if session.json {
-        return print_json(&Round { fabric: fabric.as_str(), done, agent });
+/// Prints what rounds did. The fast path is kept for the frames and not for whoever reads of it: when
+/// nobody does any more (`| head`), or a disk is full, it is kept all the same.
+struct Teller<'a> {
+    session: &'a Session,
+    /// Whether somebody was told that nothing can be printed.
+    has_complained: bool,
+}
+
+impl Teller<'_> {
+    fn tell(&mut self, fabric: &FabricName, done: Reconciled, agent: AgentStats, what: &str) {
+        let printed = if self.session.json {
+            print_json(&Round { fabric: fabric.as_str(), done, agent })
+        } else {
+            print(&describe(fabric, done, what))
+        };
+        if let Err(error) = printed
+            && !self.has_complained
+        {
+            self.has_complained = true;
+            complain(&format!("{fabric}: {error:#}; the fast path is kept without a word"));
+        }
     }
+}
+
+fn describe(fabric: &FabricName, done: Reconciled, what: &str) -> String {
     let Reconciled { ports, eligible, attached, replaced, detached, tables, .. } = done;
     let left_out = match tables.left_out {
         0 => String::new(),
         count => format!("; no room for {count} stations, which are the bridge's"),
     };
-    print(&format!(
+    format!(
         "{fabric}: {what}: fast path on {eligible} of {ports} ports; {attached} attached, \
          {replaced} upgraded, {detached} detached; map entries +{} ~{} -{}{left_out}\n",
         tables.added, tables.changed, tables.removed
-    ))
+    )
 }
 
 /// Tells the service manager, if there is one.

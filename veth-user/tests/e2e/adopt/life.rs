@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use super::lab::{add_member, assert_detached, attach, attached, bridge, leave, make_bridge};
 use crate::{
     lifecycle::PAIR,
-    sandbox::{Sandbox, wait_until},
+    sandbox::{Sandbox, Started, VETH, wait_until},
     sync::lab::{Agent, Lab, blue, green, red},
     traffic::{
         flow::Flow,
@@ -163,6 +163,31 @@ fn qdisc_that_was_there_before_stays_and_one_that_was_made_goes() {
     sandbox.veth(&["detach", "lab"]).ok();
     assert_eq!(qdiscs(&sandbox), before);
     sandbox.sh("tc qdisc del dev red clsact");
+    assert_detached(&sandbox);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn reader_that_goes_takes_nothing_along() {
+    let sandbox = bridge();
+    let mut command = sandbox.command("bash");
+    command.args(["-c", &format!("exec {VETH} attach lab > >(head -n 1)")]);
+    let attached = Started::of(command);
+    wait_until("the bridge to be served", || {
+        sandbox.veth(&["status", "lab", "--json"]).stdout.contains(r#""fast":true"#)
+    });
+    // Each is something to print.
+    for (number, member) in [(9, "late"), (10, "later"), (11, "latest")] {
+        add_member(&sandbox, member, number);
+        let address = format!("10.77.0.{number}");
+        let before = sandbox.counter("lab", "red", "redirected").0;
+        wait_until("the newcomer to be served", || {
+            is_reachable(&sandbox, red(), end(member, &address))
+                && sandbox.counter("lab", "red", "redirected").0 > before
+        });
+    }
+    attached.signal(Signal::SIGTERM);
+    assert_eq!(attached.wait().code, 0);
     assert_detached(&sandbox);
 }
 
