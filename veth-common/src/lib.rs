@@ -51,8 +51,8 @@ pub const ABI_VERSION: u32 = 3;
 
 /// Identity of a pinned datapath: the single value of the `VETH_META` map.
 ///
-/// The control plane writes it last, so a value of zero marks a set of maps whose construction
-/// was interrupted.
+/// The control plane writes the version last, so a version of zero marks a set of maps that are not
+/// finished, or never will be.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Meta {

@@ -128,6 +128,12 @@ impl FabricLock {
         }
     }
 
+    /// Whether another process is at work on `fabric` at this moment.
+    pub fn is_taken(fabric: &str) -> bool {
+        let path = Path::new(DIR).join(fabric);
+        path.exists() && matches!(Self::try_acquire(path), Ok(None))
+    }
+
     /// The lock, or `None` when another process has it, or was just giving it up.
     fn try_acquire(path: PathBuf) -> io::Result<Option<Self>> {
         if let Some(dir) = path.parent() {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use aya::{
     EbpfLoader,
-    maps::{Array, MapData},
+    maps::{Array, MapData, MapError},
 };
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use veth_common::{ABI_VERSION, Ifindex, Meta, Ownership, names};
@@ -51,7 +51,8 @@ pub struct Datapath {
 }
 
 impl Datapath {
-    /// Loads the datapath of `fabric`, reusing its pins where they are this release's.
+    /// Loads the datapath of `fabric`, reusing its pins where they are this release's. New ones say from
+    /// the beginning for whose bridge they are, and what frames may pass by there.
     ///
     /// Ports that are attached keep running what they run; [`attach`](Self::attach) moves them.
     /// When they run the other fast path, see [`let_go_of_other`](Self::let_go_of_other).
@@ -60,7 +61,12 @@ impl Datapath {
     ///
     /// When the object or the pins cannot be loaded, the pins are of a release that this one
     /// cannot read, or of a fabric in another network namespace than that of `netns_inode`.
-    pub fn load(fabric: &str, netns_inode: u64, path: FastPath) -> Result<Self, DatapathError> {
+    pub fn load(
+        fabric: &str,
+        netns_inode: u64,
+        path: FastPath,
+        (ownership, bypasses): (Ownership, Bypasses),
+    ) -> Result<Self, DatapathError> {
         let dir = dir_of(fabric);
         bpffs::create_dir(&dir.join(LINKS))?;
         lift_memory_limit();
@@ -102,9 +108,15 @@ impl Datapath {
         };
         let tables = TableMaps::new(ports, fdb, near, targets)?;
         let counters = CounterMap::new(take(names::MAP_COUNTERS)?)?;
-        let meta = Array::try_from(take(names::MAP_META)?).map_err(|source| {
-            DatapathError::Map { action: "open the identity map".into(), source }
-        })?;
+        let meta =
+            Array::<_, Meta>::try_from(take(names::MAP_META)?).map_err(meta_failed("open"))?;
+        let mut meta = meta;
+        if meta.get(&0, 0).map_err(meta_failed("read"))? == Meta::default() {
+            // Without the version: they are unfinished.
+            let bypasses = bypasses.bits();
+            let unfinished = Meta { netns_inode, ownership, bypasses, ..Meta::default() };
+            meta.set(0, unfinished, 0).map_err(meta_failed("write"))?;
+        }
         // What XDP prepared has to be put back by whatever comes after it.
         let prepared = PreparedMap::open(fabric)?;
         let (fresh, fresh_info) = Program::load(object, path)?;
@@ -331,21 +343,20 @@ impl Datapath {
     ///
     /// When the map cannot be read.
     pub fn signature(&self) -> Result<Meta, DatapathError> {
-        self.meta
-            .get(&0, 0)
-            .map_err(|source| DatapathError::Map { action: "read the identity map".into(), source })
+        self.meta.get(&0, 0).map_err(meta_failed("read"))
     }
 
     fn sign(&mut self, meta: Meta) -> Result<(), DatapathError> {
-        self.meta.set(0, meta, 0).map_err(|source| DatapathError::Map {
-            action: "write the identity map".into(),
-            source,
-        })
+        self.meta.set(0, meta, 0).map_err(meta_failed("write"))
     }
 
     fn link_pin(&self, ifindex: Ifindex) -> PathBuf {
         link_pin(&self.dir, ifindex)
     }
+}
+
+fn meta_failed(verb: &'static str) -> impl Fn(MapError) -> DatapathError {
+    move |source| DatapathError::Map { action: format!("{verb} the identity map"), source }
 }
 
 /// Removes the pins of programs and maps. What was prepared has to be put back whatever release did

@@ -9,6 +9,7 @@ use super::{FabricError, PairStatus, has_datapath, observe, pair_status};
 use crate::{
     datapath::{self, Hook},
     forwarding::{FastPath, Tables, eligibility, is_hookable, is_watchable},
+    lock::FabricLock,
     netlink::Netlink,
     plan::{BridgeState, Mark, Member, NetnsState, PortPresence},
     sync::{
@@ -154,6 +155,7 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
     if is_bridge && !has_pins && observed.members.is_empty() && pairs.is_empty() {
         return Err(FabricError::NotAttached(fabric.to_string()));
     }
+    let is_unfinished = has_pins && meta.is_none_or(|meta| meta.abi == 0);
     let keeping = meta.map_or(Keeping::Managed, |meta| Keeping::of(&meta));
     let (ownership, bypasses) = match keeping {
         Keeping::Managed => ("managed", Bypasses::NONE),
@@ -169,6 +171,8 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
     match &observed.bridge {
         BridgeState::Ours(bridge) if !bridge.is_up => problems.push("the bridge is down".into()),
         BridgeState::Absent | BridgeState::Foreign(_) if needs_none => {}
+        // Whose the pins are going to be cannot be told yet.
+        BridgeState::Foreign(_) if is_unfinished && is_bridge => {}
         BridgeState::Foreign(what) if !is_adopted => problems.push(what.clone()),
         BridgeState::Ours(_) | BridgeState::Foreign(_) => {}
         BridgeState::Absent if is_adopted => problems.push(format!(
@@ -193,8 +197,15 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
              `veth agent {fabric}` running?"
         ));
     }
-    if has_pins && meta.is_none_or(|meta| meta.abi == 0) {
-        problems.push("the datapath was left unfinished; `veth up` completes it".into());
+    if is_unfinished {
+        problems.push(match (FabricLock::is_taken(fabric.as_str()), is_adopted || is_bridge) {
+            (true, _) => "the fast path is being attached at this moment".to_owned(),
+            (false, true) => format!(
+                "attaching was interrupted; `veth attach {fabric}` completes it, `veth detach \
+                 {fabric}` takes off what there is"
+            ),
+            (false, false) => "the datapath was left unfinished; `veth up` completes it".to_owned(),
+        });
     }
 
     let bridge = view.as_ref().map(|view| view.bridge.ifindex);
@@ -208,7 +219,7 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
             status.fast &= is_vouched_for;
             let is_watched = is_adopted && is_watchable(port);
             let is_hooked = is_hookable(port, served_by) || is_watched;
-            if meta.is_some() && status.hook.is_none() && is_hooked {
+            if meta.is_some() && !is_unfinished && status.hook.is_none() && is_hooked {
                 problems.push(format!("port {}: the program is not attached", status.name));
             }
             // What somebody else put into a bridge of theirs is no problem of it.

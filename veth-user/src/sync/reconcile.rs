@@ -98,7 +98,9 @@ impl Reconciler {
         hook: HookPolicy,
         keeping: Keeping,
     ) -> Result<Self, SyncError> {
-        let mut datapath = Datapath::load(fabric.as_str(), netns::current_inode()?, hook.path())?;
+        let inode = netns::current_inode()?;
+        let mut datapath =
+            Datapath::load(fabric.as_str(), inode, hook.path(), keeping.signature())?;
         let written = datapath.tables().read()?;
         let host = Netlink::open()?;
         let fabric = fabric.clone();

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use super::lab::{add_member, assert_detached, attach, attached, bridge, leave, make_bridge};
 use crate::{
     lifecycle::PAIR,
-    sandbox::{Sandbox, Started, VETH, wait_until},
+    sandbox::{Run, Sandbox, Started, VETH, wait_until},
     sync::lab::{Agent, Lab, blue, green, red},
     traffic::{
         flow::Flow,
@@ -189,6 +189,34 @@ fn reader_that_goes_takes_nothing_along() {
     attached.signal(Signal::SIGTERM);
     assert_eq!(attached.wait().code, 0);
     assert_detached(&sandbox);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn attaching_is_told_of_while_it_lasts_and_when_it_was_interrupted() {
+    let sandbox = bridge();
+    // Each takes a while.
+    sandbox.sh("for it in $(seq 40); do ip link add a$it type veth peer name b$it \
+                && ip link set a$it master lab up; done");
+    let before = sandbox.sh("bridge fdb show br lab | sort");
+    let pins = sandbox.path("/sys/fs/bpf/veth/lab");
+    let assert_right = |run: &Run| {
+        let text = &run.stdout;
+        assert!(!text.contains("veth up") && !text.contains("not this fabric's"), "{text}");
+    };
+    for _ in 0..3 {
+        let attached = sandbox.start(&["attach", "lab", "--hook", "tcx"]);
+        wait_until("the first pins", || pins.exists());
+        assert_right(&sandbox.veth(&["status", "lab"]));
+        attached.signal(Signal::SIGKILL);
+        attached.wait();
+        let status = sandbox.veth(&["status", "lab"]);
+        assert_right(&status);
+        assert!(status.stdout.contains("`veth detach lab`"), "{}", status.stdout);
+        sandbox.veth(&["detach", "lab"]).ok();
+        assert_detached(&sandbox);
+        assert_eq!(sandbox.sh("bridge fdb show br lab | sort"), before);
+    }
 }
 
 #[test]
