@@ -180,16 +180,8 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
         )),
         BridgeState::Absent => problems.push("the bridge is missing".into()),
     }
-    if let Some(view) = view.as_ref().filter(|_| is_adopted) {
-        let left_out = Tables::leased(view, Lease::EXPIRED).left_out;
-        if left_out > 0 {
-            problems.push(format!(
-                "the bridge knows more stations than the fast path has room for (does one port send \
-                 from made-up addresses? `bridge fdb show br {fabric}`): {left_out} of those that it \
-                 does not serve count as unknown; those that it serves are not affected"
-            ));
-        }
-    }
+    let adopted = view.as_ref().filter(|_| is_adopted);
+    problems.extend(adopted.and_then(|view| lack_of_room(fabric, view)));
     let is_vouched_for = !is_adopted || has_valid_leases(fabric)?;
     if !is_vouched_for && view.is_some() {
         problems.push(format!(
@@ -198,14 +190,7 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
         ));
     }
     if is_unfinished {
-        problems.push(match (FabricLock::is_taken(fabric.as_str()), is_adopted || is_bridge) {
-            (true, _) => "the fast path is being attached at this moment".to_owned(),
-            (false, true) => format!(
-                "attaching was interrupted; `veth attach {fabric}` completes it, `veth detach \
-                 {fabric}` takes off what there is"
-            ),
-            (false, false) => "the datapath was left unfinished; `veth up` completes it".to_owned(),
-        });
+        problems.push(unfinished(fabric, is_adopted || is_bridge));
     }
 
     let bridge = view.as_ref().map(|view| view.bridge.ifindex);
@@ -243,6 +228,32 @@ pub fn status(fabric: &FabricName) -> Result<FabricStatus, FabricError> {
         pairs,
         problems,
     })
+}
+
+/// What there is to say of a bridge of somebody else's that knows more stations than the maps take.
+fn lack_of_room(fabric: &FabricName, view: &BridgeView) -> Option<String> {
+    let left_out = Tables::leased(view, Lease::EXPIRED).left_out;
+    (left_out > 0).then(|| {
+        format!(
+            "the bridge knows more stations than the fast path has room for (does one port send \
+             from made-up addresses? `bridge fdb show br {fabric}`): {left_out} of those that it \
+             does not serve count as unknown; those that it serves are not affected"
+        )
+    })
+}
+
+/// Why the pins are not finished.
+fn unfinished(fabric: &FabricName, is_of_others: bool) -> String {
+    if FabricLock::is_taken(fabric.as_str()) {
+        "the fast path is being attached at this moment".to_owned()
+    } else if is_of_others {
+        format!(
+            "attaching was interrupted; `veth attach {fabric}` completes it, `veth detach {fabric}` \
+             takes off what there is"
+        )
+    } else {
+        "the datapath was left unfinished; `veth up` completes it".to_owned()
+    }
 }
 
 /// Whether somebody vouches for the stations that the fast path serves; where it serves none, nobody
