@@ -1,5 +1,5 @@
 //! Events: that something about links or forwarding entries changed, here or in a namespace
-//! that holds the peer of a local link.
+//! that holds the peer of a local link; or that rules of nftables did, here.
 //!
 //! An event says only where to look again. What is true is asked for afterwards, so a lost or
 //! late event does no more harm than a second look.
@@ -9,7 +9,10 @@ use std::io;
 use bytes::BytesMut;
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use netlink_sys::{AsyncSocket as _, AsyncSocketExt as _, TokioSocket, protocols::NETLINK_ROUTE};
+use netlink_sys::{
+    AsyncSocket as _, AsyncSocketExt as _, TokioSocket,
+    protocols::{NETLINK_NETFILTER, NETLINK_ROUTE},
+};
 use nix::{
     errno::Errno,
     sys::socket::{setsockopt, sockopt::RcvBufForce},
@@ -23,6 +26,9 @@ const GROUPS: [u32; 3] = [1, 3, 4];
 /// `RTNLGRP_BRVLAN`, since 5.6. Links of family `AF_BRIDGE` tell of VLANs that a port gets and loses,
 /// too, but not of their states.
 const VLAN_GROUP: u32 = 33;
+
+/// `NFNLGRP_NFTABLES`.
+const RULES_GROUP: u32 = 7;
 
 /// Receive buffer in bytes: room for the events of a thousand ports at once.
 const RECEIVE_BYTES: usize = 4 << 20;
@@ -41,6 +47,8 @@ pub enum Event {
     Vlan,
     /// A queueing discipline or filter appeared, changed or went.
     Tc,
+    /// Tables, chains, rules or sets of nftables appeared, changed or went.
+    Rules,
     /// Events were lost because they came faster than they were read.
     Overrun,
 }
@@ -49,6 +57,9 @@ pub enum Event {
 pub struct Monitor {
     socket: TokioSocket,
     buffer: BytesMut,
+    /// Where the kernel has netfilter's netlink.
+    rules: Option<TokioSocket>,
+    rules_buffer: BytesMut,
 }
 
 impl Monitor {
@@ -78,7 +89,8 @@ impl Monitor {
             action: "subscribe to events".into(),
             source,
         })?;
-        Ok(Self { socket, buffer: BytesMut::with_capacity(DATAGRAM_BYTES) })
+        let buffer = || BytesMut::with_capacity(DATAGRAM_BYTES);
+        Ok(Self { socket, buffer: buffer(), rules: subscribe_to_rules()?, rules_buffer: buffer() })
     }
 
     /// Waits for events and appends what they are about to `events`.
@@ -86,16 +98,53 @@ impl Monitor {
     /// Safe to cancel: nothing is lost when the future is dropped.
     pub async fn next(&mut self, events: &mut Vec<Event>) -> Result<(), NetlinkError> {
         self.buffer.clear();
-        match self.socket.recv(&mut self.buffer).await {
-            Ok(()) => read_events(&self.buffer, events),
+        self.rules_buffer.clear();
+        let heard = tokio::select! {
+            heard = self.socket.recv(&mut self.buffer) => {
+                heard.map(|()| read_events(&self.buffer, events))
+            }
+            // Whatever they were: what rules there are is asked for.
+            heard = hear(self.rules.as_mut(), &mut self.rules_buffer) => {
+                heard.map(|()| events.push(Event::Rules))
+            }
+        };
+        match heard {
             Err(error) if error.raw_os_error() == Some(Errno::ENOBUFS as i32) => {
                 events.push(Event::Overrun);
+                Ok(())
             }
-            Err(source) => {
-                return Err(NetlinkError::Socket { action: "wait for events".into(), source });
-            }
+            heard => heard.map_err(|source| NetlinkError::Socket {
+                action: "wait for events".into(),
+                source,
+            }),
         }
-        Ok(())
+    }
+}
+
+/// A subscription to changes of rules; `None` where the kernel has no such thing.
+fn subscribe_to_rules() -> Result<Option<TokioSocket>, NetlinkError> {
+    let open = || -> io::Result<TokioSocket> {
+        let mut socket = TokioSocket::new(NETLINK_NETFILTER)?;
+        let inner = socket.socket_mut();
+        inner.bind_auto()?;
+        inner.add_membership(RULES_GROUP)?;
+        Ok(socket)
+    };
+    match open() {
+        Ok(socket) => Ok(Some(socket)),
+        Err(source) => {
+            let action = "subscribe to changes of rules".into();
+            let error = NetlinkError::Socket { action, source };
+            if error.is_unsupported() { Ok(None) } else { Err(error) }
+        }
+    }
+}
+
+/// Waits for a datagram; forever where there is no socket.
+async fn hear(socket: Option<&mut TokioSocket>, buffer: &mut BytesMut) -> io::Result<()> {
+    match socket {
+        Some(socket) => socket.recv(buffer).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -46,24 +46,29 @@ pub fn look_for_bypassed(host: &mut Netlink, view: &mut BridgeView) -> Result<()
     Ok(())
 }
 
-/// What tells that rules may have changed, which no event does. Cheap enough to be asked every second.
+/// What tells that rules may have changed, of which no event does or one was lost. Cheap enough to be asked
+/// every second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RuleState {
     /// How many settings of `br_netfilter` are on.
     settings: usize,
     /// The generation of nftables.
     generation: u32,
+    /// Whether something else hooks into bridges, when the kernel tells.
+    has_other_hook: bool,
 }
 
 impl RuleState {
     /// What it is now. The calling thread is in the namespace of the bridge.
     pub(super) fn read() -> Result<Self, NetlinkError> {
-        let generation = match Netfilter::open() {
-            Ok(mut netfilter) => netfilter.generation()?,
-            Err(error) if error.is_unsupported() => 0,
+        let (generation, has_other_hook) = match Netfilter::open() {
+            Ok(mut netfilter) => {
+                (netfilter.generation()?, netfilter.has_other_bridge_hook()?.unwrap_or_default())
+            }
+            Err(error) if error.is_unsupported() => (0, false),
             Err(error) => return Err(error),
         };
-        Ok(Self { settings: sysctl::bridge_netfilter().len(), generation })
+        Ok(Self { settings: sysctl::bridge_netfilter().len(), generation, has_other_hook })
     }
 }
 

@@ -1,6 +1,6 @@
 //! What hooks into the way through a bridge is found while it is there, and not before or after.
 
-use std::{os::fd::AsFd as _, process::Command};
+use std::{os::fd::AsFd as _, process::Command, time::Duration};
 
 use aya::{
     Ebpf,
@@ -10,7 +10,7 @@ use veth_common::{Mac, names};
 use veth_user::{
     Stop,
     datapath::{Hook, TC_OBJECT},
-    netlink::{LinkChange, Netfilter, Netlink, VethPair},
+    netlink::{Event, LinkChange, Monitor, Netfilter, Netlink, VethPair},
     netns::Netns,
     sync::{HookPolicy, Keeping, Reconciler, look_for_bypassed, observe_bridge},
     sysctl,
@@ -125,6 +125,27 @@ fn netfilter_of_the_bridge_is_found_by_the_setting_of_the_namespace_or_of_the_br
                 lab.assert_nothing(knob);
             }
         }
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn change_of_rules_is_an_event() {
+    private(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime can be made").block_on(async {
+            let mut monitor = Monitor::subscribe().expect("root may subscribe");
+            if !is_done("nft", "add table bridge t") {
+                skip("events of rules: this kernel has no nftables");
+                return;
+            }
+            let mut events = Vec::new();
+            while !events.contains(&Event::Rules) {
+                let next = monitor.next(&mut events);
+                let heard = tokio::time::timeout(Duration::from_secs(10), next).await;
+                heard.expect("the kernel tells of it").expect("the socket is sound");
+            }
+        });
     });
 }
 
