@@ -291,7 +291,7 @@ pub struct TopOptions {
 /// Options of `ls`.
 #[derive(Debug, Args)]
 pub struct LsOptions {
-    /// Only what belongs to this container, namespace, process, device or MAC address.
+    /// Only what belongs to this container, namespace, process, device, bridge, MAC or IP address.
     pub filter: Option<String>,
 }
 

@@ -16,12 +16,16 @@ const ROOT: &str = "/";
 pub(super) fn run(session: &Session, options: &LsOptions) -> Result<()> {
     let census = Census::take(Path::new(ROOT))?;
     let mut inventory = census.inventory();
-    // Also of what is not chosen: it might have been, had it been seen.
-    for note in census.notes().iter().chain(&inventory.notes()) {
-        complain(note);
-    }
+    let mut notes = [census.notes(), &inventory.notes()].concat();
     if let Some(filter) = &options.filter {
-        inventory.select(filter);
+        inventory.select_with_bridges(filter);
+        // What was not seen might have been chosen. Where something was, only that matters.
+        if !inventory.is_empty() {
+            notes = inventory.notes();
+        }
+    }
+    for note in &notes {
+        complain(note);
     }
     if session.json {
         print_json(&inventory)?;
@@ -30,7 +34,7 @@ pub(super) fn run(session: &Session, options: &LsOptions) -> Result<()> {
     }
     match &options.filter {
         Some(filter) if inventory.is_empty() => bail!(
-            "{filter:?} is no container, namespace, process, device or address of a veth pair; \
+            "{filter:?} is no container, namespace, process, device, bridge or address of a veth pair; \
              `veth ls` lists them"
         ),
         None if inventory.is_empty() && !session.json => print("there is no veth pair\n"),

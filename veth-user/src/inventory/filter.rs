@@ -13,16 +13,29 @@ enum Fit {
 
 impl Inventory<'_> {
     /// Keeps what `key` means: the name of a container or the beginning of its id, the name of a
-    /// namespace, a process in one, the name of a device or its MAC address. What is called so as
-    /// a whole comes before what begins so.
+    /// namespace, a process in one, the name of a device, its MAC or one of its IP addresses. What is
+    /// called so as a whole comes before what begins so.
     ///
     /// Processes of the own namespace, and containers in it, mean no pair in particular.
     pub fn select(&mut self, key: &str) {
-        let of_pairs = self.pairs.iter().map(|pair| fit_of_pair(key, pair));
+        self.select_by(key, |pair| fit_of_pair(key, pair));
+    }
+
+    /// The same when `key` may also be the bridge that one end is a port of.
+    pub fn select_with_bridges(&mut self, key: &str) {
+        let is_port = |side: &Side<'_>| side.bridge.as_deref() == Some(key);
+        self.select_by(key, |pair| {
+            let is_named = is_port(&pair.port) || is_port(&pair.peer);
+            if is_named { Fit::Whole } else { fit_of_pair(key, pair) }
+        });
+    }
+
+    fn select_by(&mut self, key: &str, fit_of_pair: impl Fn(&Pair<'_>) -> Fit) {
+        let of_pairs = self.pairs.iter().map(&fit_of_pair);
         let of_unseen = self.unseen.iter().map(|unseen| fit_of_namespace(key, unseen.netns));
         let best = of_pairs.chain(of_unseen).max().unwrap_or(Fit::No);
         let is_best = |fit: Fit| fit != Fit::No && fit == best;
-        self.pairs.retain(|pair| is_best(fit_of_pair(key, pair)));
+        self.pairs.retain(|pair| is_best(fit_of_pair(pair)));
         self.unseen.retain(|unseen| is_best(fit_of_namespace(key, unseen.netns)));
     }
 
@@ -38,7 +51,10 @@ fn fit_of_pair(key: &str, Pair { kind: _, port, peer }: &Pair<'_>) -> Fit {
 
 fn fit_of_side(key: &str, side: &Side<'_>) -> Fit {
     let is_mac = || side.mac.is_some_and(|mac| mac.to_string().eq_ignore_ascii_case(key));
-    if side.name.as_deref() == Some(key) || is_mac() {
+    // As it is told: with or without the length of the prefix.
+    let is_address = |text: &String| text == key || text.split('/').next() == Some(key);
+    let has_address = || side.addresses.iter().flatten().any(is_address);
+    if side.name.as_deref() == Some(key) || is_mac() || has_address() {
         return Fit::Whole;
     }
     side.netns.map_or(Fit::No, |netns| fit_of_namespace(key, netns))
@@ -87,8 +103,8 @@ mod tests {
             ifindex: Ifindex(u32::from(number)),
             mac: Some(Mac([2, 0, 0, 0, 0xab, last])),
             up: Some(true),
-            bridge: None,
-            addresses: None,
+            bridge: Some(format!("br{number}")),
+            addresses: Some(vec![format!("10.0.0.{last}/24")]),
             netns: Some(netns),
         };
         Pair {
@@ -108,15 +124,25 @@ mod tests {
             pairs: vec![pair(1, &host, &red), pair(2, &host, &blue)],
             unseen: vec![Unseen { netns: &dark, reason: "no" }],
         };
-        inventory.select(key);
+        inventory.select_with_bridges(key);
         let numbers = inventory.pairs.iter().map(|pair| pair.port.ifindex.0).collect();
         (numbers, inventory.unseen.len())
     }
 
     #[test]
     fn every_kind_of_key_finds_its_pair() {
-        for key in ["web", "12ab", "red", "100", "veth1", "02:00:00:00:ab:01", "02:00:00:00:AB:11"]
-        {
+        for key in [
+            "web",
+            "12ab",
+            "red",
+            "100",
+            "veth1",
+            "br1",
+            "02:00:00:00:ab:01",
+            "02:00:00:00:AB:11",
+            "10.0.0.17",
+            "10.0.0.17/24",
+        ] {
             assert_eq!(chosen(key), (vec![1], 0), "{key}");
         }
         assert_eq!(chosen("eth0"), (vec![1, 2], 0));
@@ -134,7 +160,7 @@ mod tests {
 
     #[test]
     fn parts_of_names_find_nothing() {
-        for key in ["", "re", "veth", "2ab", "02:00:00:00:ab", "4711"] {
+        for key in ["", "re", "veth", "2ab", "02:00:00:00:ab", "10.0.0", "4711"] {
             assert_eq!(chosen(key), (vec![], 0), "{key}");
         }
     }
