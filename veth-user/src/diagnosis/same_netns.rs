@@ -27,6 +27,9 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
             continue;
         }
         match ends.map(|it| first_ipv4(facts, it)) {
+            // Where packets to that subnet go is told of routes.
+            [Some(address), None] | [None, Some(address)]
+                if is_subnet_elsewhere(facts, *ends, address) => {}
             [Some(address), None] => findings.push(one_end_only(facts, *ends, address)),
             [None, Some(address)] => findings.push(one_end_only(facts, [other, one], address)),
             [Some(_), Some(_)] => {
@@ -43,6 +46,15 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
 
 fn first_ipv4(facts: &Facts, place: Place) -> Option<Address> {
     facts.addresses(place).find(|it| it.ip.is_ipv4())
+}
+
+/// Whether another device of the namespace is in the subnet of `address`, too.
+fn is_subnet_elsewhere(facts: &Facts, ends: [Place; 2], address: Address) -> bool {
+    let netns = ends[0].netns;
+    let links = facts.namespaces[netns].links.keys();
+    let others = links.map(|link| Place { netns, link: *link }).filter(|it| !ends.contains(it));
+    let mut addresses = others.flat_map(|it| facts.addresses(it));
+    addresses.any(|other| subnet_of(other) == subnet_of(address))
 }
 
 fn one_end_only(facts: &Facts, [with, without]: [Place; 2], address: Address) -> Finding {
@@ -62,7 +74,10 @@ fn one_end_only(facts: &Facts, [with, without]: [Place; 2], address: Address) ->
     }
     // The address that was asked for, if there is one, is what the other end is to have.
     let asked = here.silent.iter().find(|it| it.link == with.link && is_in(it.ip, address));
-    let free = asked.map(|it| it.ip).or_else(|| free_in(address, |ip| ip == address.ip));
+    let is_taken =
+        |ip| (0..facts.namespaces.len()).any(|netns| facts.owner_in(netns, ip).is_some());
+    let asked = asked.map(|it| it.ip).filter(|ip| !is_taken(*ip));
+    let free = asked.or_else(|| free_in(address, is_taken));
     let (Some(ip), device) = (free, facts.word(without)) else { return finding };
     let netns = free_name(facts, "far");
     finding.try_this(format!(
@@ -251,6 +266,29 @@ mod tests {
                  dev host && ip -n far link set dev host up"
             )
         );
+    }
+
+    #[test]
+    fn address_that_is_proposed_is_nobodys() {
+        let mut world = World::default();
+        let [_, other] = world.pair("host", "host");
+        world.address(other, "10.0.0.1/24");
+        let [elsewhere, _] = world.pair("red", "blue");
+        world.address(elsewhere, "10.0.0.2/24");
+        let findings = check(&world.facts);
+        assert_eq!(codes(&findings), [Code::OneEndAddressed]);
+        let remedy = findings[0].remedy.as_deref().unwrap_or_default();
+        assert!(remedy.contains("addr add 10.0.0.3/24"), "{remedy}");
+    }
+
+    #[test]
+    fn end_whose_subnet_is_on_another_device_as_well_is_a_matter_of_routes() {
+        let mut world = World::default();
+        let [one, _] = world.pair("host", "host");
+        world.address(one, "10.0.0.1/24");
+        let [way, _] = world.pair("host", "red");
+        world.address(way, "10.0.0.2/24");
+        assert_eq!(codes(&check(&world.facts)), []);
     }
 
     #[test]
