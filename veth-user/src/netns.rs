@@ -282,6 +282,23 @@ pub fn names() -> io::Result<Vec<String>> {
         .collect()
 }
 
+/// The name of the namespace that `ip netns exec` brought this process into, if it did. That mounts a
+/// `/sys` of its own, named after the namespace: what is mounted below it is in nobody else's sight.
+///
+/// Source: `netns_switch` in
+/// <https://github.com/iproute2/iproute2/blob/v6.1.0/lib/namespace.c>.
+///
+/// # Errors
+///
+/// When the names cannot be read.
+pub fn entered_by_exec() -> Result<Option<String>, NetnsError> {
+    let Some(name) = names_by_inode()?.remove(&current_inode()?) else { return Ok(None) };
+    let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
+    let of_exec = format!(" - sysfs {name} ");
+    let is_of_exec = |line: &str| line.contains(" /sys ") && line.contains(&of_exec);
+    Ok(mounts.lines().any(is_of_exec).then_some(name))
+}
+
 /// The names under [`NETNS_DIR`] by the inode of the namespace behind them.
 ///
 /// # Errors

@@ -15,10 +15,10 @@ use super::{
     session::{Session, complain, print, print_json, say},
 };
 use crate::{
-    Stop,
+    Stop, datapath,
     fabric::{self, FabricError},
     forwarding::{FastPath, eligibility},
-    report,
+    netns, report,
     sync::{Keeping, Reconciled},
     topology::FabricName,
     view::{Bypass, Bypasses},
@@ -98,6 +98,7 @@ async fn follow(
     options: &AttachOptions,
     allowed: Bypasses,
 ) -> Result<()> {
+    warn_of_hidden_pins(name)?;
     let hook = options.hook.map(Into::into);
     let feed = match options.metrics {
         Some(address) => Some(metrics::start(address, name).await?),
@@ -145,6 +146,22 @@ async fn follow(
     notify(&[NotifyState::Stopping]);
     release(name)?;
     say(&format!("bridge {name}: the fast path is detached; the bridge forwards"));
+    Ok(())
+}
+
+/// Warns when the pins would be in a file system that nobody else sees: `ip netns exec` hides the one of
+/// the machine.
+fn warn_of_hidden_pins(bridge: &FabricName) -> Result<()> {
+    if datapath::is_mounted() {
+        return Ok(());
+    }
+    if let Some(name) = netns::entered_by_exec()? {
+        complain(&format!(
+            "what is pinned here is in no other process's sight, as `ip netns exec` hides the BPF file \
+             system of the machine: `veth status` and `veth detach` will not find it. Better: nsenter \
+             --net=/run/netns/{name} veth attach {bridge}"
+        ));
+    }
     Ok(())
 }
 

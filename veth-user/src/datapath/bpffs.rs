@@ -130,10 +130,14 @@ pub fn remove_dir(dir: &Path) -> Result<(), BpffsError> {
     Ok(())
 }
 
+/// Whether the BPF file system is where it belongs. If not, the first pin mounts it.
+pub fn is_mounted() -> bool {
+    statfs(MOUNT_POINT).is_ok_and(|fs| fs.filesystem_type() == BPF_FS_MAGIC)
+}
+
 /// Mounts the BPF file system where it belongs, if it is not there.
 fn ensure_mounted() -> Result<(), BpffsError> {
-    let mounted = statfs(MOUNT_POINT).is_ok_and(|fs| fs.filesystem_type() == BPF_FS_MAGIC);
-    if mounted {
+    if is_mounted() {
         return Ok(());
     }
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_RELATIME;

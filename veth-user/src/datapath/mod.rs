@@ -39,7 +39,7 @@ mod table;
 mod tables;
 
 pub use attach::{Attached, FILTER, FilterPlace, Hook, PortDevice, Present, detach_clsact};
-pub use bpffs::{BpffsError, dir_of, fabrics, remove_dir};
+pub use bpffs::{BpffsError, dir_of, fabrics, is_mounted, remove_dir};
 pub use capture::{CaptureEnd, CaptureStatus, FrameSource};
 pub use clock::{monotonic, realtime};
 pub use counters::CounterMap;

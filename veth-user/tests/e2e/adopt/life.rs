@@ -221,6 +221,26 @@ fn attaching_is_told_of_while_it_lasts_and_when_it_was_interrupted() {
 
 #[test]
 #[ignore = "needs root"]
+fn pins_that_nobody_else_would_see_are_warned_of() {
+    let sandbox = Sandbox::new();
+    sandbox.sh("ip netns add inner && ip -n inner link add lab type bridge \
+                && ip -n inner link set lab up");
+    let silent = "for it in /proc/sys/net/bridge/bridge-nf-call-*; do \
+                      if [ -e $it ]; then echo 0 > $it; fi; done";
+    let attach = |enter: &str| {
+        sandbox.sh(&format!("{enter} sh -c '{silent}; {VETH} attach lab --once' 2>&1"))
+    };
+    let said = attach("ip netns exec inner");
+    assert!(said.contains("nsenter --net=/run/netns/inner veth attach lab"), "{said}");
+    // Which is right.
+    let said = attach("nsenter --net=/run/netns/inner");
+    assert!(!said.contains("nsenter"), "{said}");
+    sandbox.sh(&format!("nsenter --net=/run/netns/inner {VETH} detach lab"));
+    assert_eq!(sandbox.sh("ls /sys/fs/bpf/veth 2>/dev/null || true"), "");
+}
+
+#[test]
+#[ignore = "needs root"]
 fn port_that_goes_to_another_attached_bridge_and_back_is_served_by_the_one_that_has_it() {
     let sandbox = bridge();
     sandbox.sh("ip link add other type bridge && ip link set other up");
