@@ -10,6 +10,7 @@ use veth_common::{FdbEntry, FdbFlags, Ifindex, Lease, Mac, PortSlot, Vlan};
 use super::{
     HookPolicy, Keeping, SyncError, XdpAttachment,
     bypass::{RuleState, look_for_bypassed},
+    filter::{our_program, remove_our_clsact},
     keeping::{Refresher, ageing_of, new_lease, now_ns},
     look_for_vlans, observe_bridge,
     xdp::{prepare_peers, restore_peers},
@@ -17,11 +18,10 @@ use super::{
 use crate::{
     Stop,
     datapath::{
-        self, Attached, Changes, Datapath, FilterPlace, Hook, PortDevice, Present, ProgramSource,
-        Renewal,
+        self, Attached, Changes, Datapath, Hook, PortDevice, Present, ProgramSource, Renewal,
     },
     forwarding::{FastPath, Tables, eligibility, is_hookable, is_watchable},
-    netlink::{Netlink, NetlinkError},
+    netlink::Netlink,
     netns,
     topology::FabricName,
     view::{BridgeView, FdbKind, PortView},
@@ -425,33 +425,6 @@ impl Reconciler {
         self.await_release(&released)?;
         Ok(detached)
     }
-}
-
-/// Id of the program of our filter on a device, if it has one.
-///
-/// # Errors
-///
-/// When the kernel cannot be asked.
-pub fn our_program(host: &mut Netlink, ifindex: Ifindex) -> Result<Option<u32>, NetlinkError> {
-    let FilterPlace { priority, handle, name } = datapath::FILTER;
-    host.ingress_program(ifindex, priority, handle, name)
-}
-
-/// Removes the clsact qdisc of a device when it was made for our filter and has no other.
-///
-/// # Errors
-///
-/// When the kernel cannot be asked, or the mark cannot be removed.
-pub fn remove_our_clsact(
-    host: &mut Netlink,
-    fabric: &FabricName,
-    ifindex: Ifindex,
-) -> Result<(), SyncError> {
-    if !datapath::made_clsact(fabric.as_str(), ifindex) {
-        return Ok(());
-    }
-    host.remove_empty_clsact(ifindex)?;
-    Ok(datapath::forget_clsact(fabric.as_str(), ifindex).map_err(datapath::DatapathError::from)?)
 }
 
 /// The entries of adopted bridges that somebody has to vouch for.
