@@ -1,7 +1,7 @@
 //! `veth stats`
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     time::{Duration, Instant},
 };
 
@@ -81,6 +81,9 @@ pub(super) struct Reader {
     host: Netlink,
     fabric: FabricName,
     counters: CounterMap,
+    /// The datapath's ports when they were looked at, and whether it had others when they were counted.
+    table: BTreeMap<Ifindex, PortEntry>,
+    has_other_ports: bool,
     /// What pairs count, once that was asked for.
     pairs: Option<PairMap>,
     started: Instant,
@@ -98,6 +101,8 @@ impl Reader {
             host: Netlink::open()?,
             fabric: fabric.clone(),
             counters,
+            table: BTreeMap::new(),
+            has_other_ports: false,
             pairs: None,
             started: Instant::now(),
         })
@@ -139,7 +144,7 @@ impl Reader {
     pub(super) fn ports(&mut self) -> Result<Vec<PortSample>> {
         let devices: HashMap<_, _> = self.host.statistics_of_all()?.into_iter().collect();
         let present = fabric::counted_ports(&mut self.host, &self.fabric)?;
-        let table = datapath::pinned_ports(self.fabric.as_str())?;
+        self.table = datapath::pinned_ports(self.fabric.as_str())?;
         let sample = |port: CountedPort| {
             let device = devices.get(&port.ifindex);
             let dropped = device
@@ -147,7 +152,7 @@ impl Reader {
             PortSample {
                 dropped: dropped.unwrap_or_default(),
                 counters: PortCounters::ZERO,
-                slot: counted_slot(&table, port.ifindex).filter(|slot| *slot == port.slot),
+                slot: counted_slot(&self.table, port.ifindex).filter(|slot| *slot == port.slot),
                 name: port.name,
                 ifindex: port.ifindex.0,
                 netns: port.netns,
@@ -156,12 +161,9 @@ impl Reader {
         Ok(present.into_iter().map(sample).collect())
     }
 
-    /// Whether other ports than `ports` are counted now, or elsewhere.
-    pub(super) fn has_other_ports_than(&self, ports: &[PortSample]) -> Result<bool> {
-        let table = datapath::pinned_ports(self.fabric.as_str())?;
-        let known = ports.iter().filter_map(|port| Some((Ifindex(port.ifindex), port.slot?)));
-        let counted = table.iter().map(|(ifindex, entry)| (*ifindex, entry.slot));
-        Ok(known.collect::<BTreeSet<_>>() != counted.collect::<BTreeSet<_>>())
+    /// Whether the datapath had other ports when they were counted last than when they were looked at.
+    pub(super) const fn has_other_ports(&self) -> bool {
+        self.has_other_ports
     }
 
     /// Counts for `ports`, which may have been looked up before. A port that is not counted, because it
@@ -186,6 +188,7 @@ impl Reader {
         // A place changes hands like this: the port goes from the table, its counters start anew, the next
         // one enters. So what was read is of the port that has the place afterwards.
         let table = datapath::pinned_ports(self.fabric.as_str())?;
+        self.has_other_ports = table != self.table;
         for port in &mut ports {
             if port.slot != counted_slot(&table, Ifindex(port.ifindex)) {
                 (port.slot, port.counters) = (None, PortCounters::ZERO);

@@ -161,7 +161,7 @@ impl Watched {
 
     fn snapshot(&mut self, with_pairs: bool) -> Result<Snapshot> {
         let started = Instant::now();
-        if started >= self.look_again || self.reader.has_other_ports_than(&self.ports)? {
+        if started >= self.look_again || self.reader.has_other_ports() {
             self.ports = self.reader.ports()?;
             self.look_again = pause_after(started);
         }

@@ -101,8 +101,11 @@ pub fn traffic(before: &Snapshot, after: &Snapshot) -> Option<Traffic> {
             traffic.pairs.push(PairTraffic::new(&names.get(pair.source), to, &added));
         }
     }
+    let earlier: HashMap<u32, &PortCounters> =
+        before.ports.iter().map(|port| (port.ifindex, &port.counters)).collect();
     for port in &after.ports {
-        traffic.pairs.extend(left_to_the_bridge(before, port));
+        let earlier = earlier.get(&port.ifindex).copied().unwrap_or(&PortCounters::ZERO);
+        traffic.pairs.extend(left_to_the_bridge(earlier, port));
     }
     traffic.pairs.sort_by(|left, right| {
         right
@@ -114,10 +117,8 @@ pub fn traffic(before: &Snapshot, after: &Snapshot) -> Option<Traffic> {
 }
 
 /// What a port sent that was not handed straight to anybody.
-fn left_to_the_bridge(before: &Snapshot, port: &PortSample) -> Vec<PairTraffic> {
-    let earlier = before.ports.iter().find(|other| other.ifindex == port.ifindex);
-    let earlier = earlier.map_or(PortCounters::ZERO, |earlier| earlier.counters);
-    let added = difference(&earlier, &port.counters);
+fn left_to_the_bridge(earlier: &PortCounters, port: &PortSample) -> Vec<PairTraffic> {
+    let added = difference(earlier, &port.counters);
     let mut partners: BTreeMap<Partner, Counter> = BTreeMap::new();
     for verdict in Verdict::ALL {
         if let Some(partner) = Partner::of(verdict) {

@@ -340,14 +340,14 @@ impl Dashboard {
             Column::Share => row.share(),
             Column::Port => 0.0,
         };
-        let ends = |row: &PairRow<'_>| (row.pair.from.clone(), row.pair.to.clone());
         rows.sort_by(|left, right| {
+            let ends = (&left.pair.from, &left.pair.to).cmp(&(&right.pair.from, &right.pair.to));
             let order = match self.column {
-                Column::Port => ends(left).cmp(&ends(right)),
+                Column::Port => ends,
                 _ => figure(right).total_cmp(&figure(left)),
             };
             let order = if self.reversed { order.reverse() } else { order };
-            order.then_with(|| ends(left).cmp(&ends(right)))
+            order.then(ends)
         });
         rows
     }
