@@ -101,6 +101,9 @@ verdicts! {
     /// Destination is known in another VLAN than the source's.
     OtherVlan = 21, "other_vlan",
         "Sent to a station in another VLAN; the bridge looks for the address in the sender's own.";
+    /// Source is known on this port, but frames from it must not take the fast path.
+    SourceIneligible = 22, "source_ineligible",
+        "Sent from a station that the fast path does not serve, as one behind a bridge or macvlan inside.";
 }
 
 impl Verdict {

@@ -31,7 +31,7 @@ pub(super) fn source(
         return Err(Verdict::SourceMoved);
     }
     if !source.flags.contains(FdbFlags::SOURCE) {
-        return Err(Verdict::PortIneligible);
+        return Err(Verdict::SourceIneligible);
     }
     if !clock.allows(source.lease, tables) {
         return Err(Verdict::SourceExpired);

@@ -132,6 +132,9 @@ impl Case {
                 tables.fdb.remove(&RED_MAC);
             }
             Verdict::SourceMoved => tables.change(RED_MAC, |entry| entry.port = BLUE),
+            Verdict::SourceIneligible => {
+                tables.change(RED_MAC, |entry| entry.flags = FdbFlags::TARGET);
+            }
             Verdict::SourceExpired => self.expire(RED_MAC),
             Verdict::DestinationUnknown => {
                 tables.fdb.remove(&BLUE_MAC);

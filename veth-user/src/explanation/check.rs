@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
-use veth_common::{FdbEntry, Ifindex, Lease, MacKey, PortFlags, Verdict, Vlan};
+use veth_common::{FdbEntry, Ifindex, Lease, MacKey, Verdict, Vlan};
 use veth_ebpf::{
     header::{ETHERNET_LEN, Ethernet},
     packet::{Bytes, Packet as _},
@@ -83,15 +83,9 @@ impl Serialize for Check {
 
 impl Check {
     /// The check that ends with `verdict`; none when the frame gets past all of them.
-    pub(super) fn that_ends(
-        verdict: Verdict,
-        entries: &Entries,
-        has_lost_device: bool,
-    ) -> Option<Self> {
-        let is_eligible = entries.port.is_some_and(|port| port.flags.contains(PortFlags::ELIGIBLE));
+    pub(super) fn that_ends(verdict: Verdict, has_lost_device: bool) -> Option<Self> {
         Some(match verdict {
             Verdict::Redirected => return None,
-            Verdict::PortIneligible if is_eligible => Self::SourceFlag,
             Verdict::PortUnknown | Verdict::PortIneligible => Self::Port,
             Verdict::Runt => Self::Ethernet,
             Verdict::Truncated => Self::Header,
@@ -100,6 +94,7 @@ impl Check {
             Verdict::Broadcast | Verdict::Multicast => Self::Group,
             Verdict::SourceInvalid | Verdict::SourceUnknown => Self::Source,
             Verdict::SourceMoved => Self::SourcePort,
+            Verdict::SourceIneligible => Self::SourceFlag,
             Verdict::SourceExpired => Self::SourceLease,
             Verdict::DestinationUnknown => Self::Destination,
             Verdict::DestinationLocal => Self::Local,

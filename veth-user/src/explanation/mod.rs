@@ -50,7 +50,7 @@ pub fn explain(
     // The one check that is not in `decide`: the devmap may have lost the device.
     let has_lost_device = decision.verdict == Verdict::Redirected && entries.lacks_device;
     let verdict = if has_lost_device { Verdict::DestinationIneligible } else { decision.verdict };
-    let last = Check::that_ends(verdict, entries, has_lost_device);
+    let last = Check::that_ends(verdict, has_lost_device);
     let ethernet = Ethernet::of(frame);
     let target = ethernet.as_ref().and_then(|it| entries.target_of(it)).map(|entry| entry.port);
     let facts = check::Facts { frame, ethernet, entries, name };

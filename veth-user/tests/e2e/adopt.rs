@@ -167,5 +167,7 @@ fn ports_that_are_no_veths_and_stations_behind_a_peer_are_left_to_the_bridge() {
         is_reachable(&lab.sandbox, blue(), inner)
             && lab.counted("blue", "destination_ineligible") > before
     });
+    // Its answers came from a port that is served, and from somebody there who is not.
+    assert!(lab.counted("red", "source_ineligible") > 0);
     leave(lab);
 }

@@ -143,7 +143,7 @@ fn port() -> Vec<Fixture> {
             tables.ports.insert(RED, PortEntry { slot: RED_SLOT, flags });
             station(tables, RED_MAC).flags = FdbFlags::default();
         }),
-        Fixture::new("station that may not send", Verdict::PortIneligible, known_unicast())
+        Fixture::new("station that may not send", Verdict::SourceIneligible, known_unicast())
             .over(|tables| station(tables, RED_MAC).flags = FdbFlags::TARGET),
     ]
 }
