@@ -8,7 +8,7 @@ use super::{
     session::{Session, print, print_json},
     target::Target,
 };
-use crate::fabric;
+use crate::{fabric, report::count};
 
 #[derive(Serialize)]
 struct Output<'a> {
@@ -31,6 +31,6 @@ pub(super) fn run(session: &Session, options: &DownOptions) -> Result<()> {
     if lowered.steps.is_empty() && !lowered.had_datapath {
         print(&format!("fabric {name}: there is nothing to remove\n"))
     } else {
-        print(&format!("fabric {name} is down ({} steps)\n", lowered.steps.len()))
+        print(&format!("fabric {name} is down ({})\n", count(lowered.steps.len(), "step")))
     }
 }

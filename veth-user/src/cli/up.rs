@@ -12,6 +12,7 @@ use crate::{
     datapath::ProgramSource,
     fabric::{self, Raised},
     plan::Step,
+    report::count,
     sync::Reconciled,
     sysctl,
     topology::Topology,
@@ -74,7 +75,7 @@ fn describe(topology: &Topology, raised: &Raised) -> String {
     let mut text = if unchanged {
         format!("fabric {name} was up as the file says ({what})\n")
     } else {
-        format!("fabric {name} is up: {what}, {} steps\n", raised.steps.len())
+        format!("fabric {name} is up: {what}, {}\n", count(raised.steps.len(), "step"))
     };
     if let Some(datapath) = raised.datapath.filter(|_| !unchanged) {
         let Reconciled { ports, eligible, attached, replaced, refused, detached, .. } = datapath;
@@ -107,10 +108,6 @@ fn describe(topology: &Topology, raised: &Raised) -> String {
 /// How much of what a topology has.
 fn inventory(topology: &Topology) -> String {
     let namespaces = topology.namespaces().len() + topology.portless().len();
-    let count = |count: usize, what: &str| match count {
-        1 => format!("1 {what}"),
-        count => format!("{count} {what}s"),
-    };
     match topology.pairs().len() {
         0 => count(namespaces, "namespace"),
         pairs => format!("{}, {}", count(namespaces, "namespace"), count(pairs, "pair")),

@@ -33,6 +33,14 @@ pub fn percent(share: f64) -> String {
     format!("{shown:.1} %")
 }
 
+/// So many of something, whose name is that of one of them.
+pub fn count(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
+}
+
 /// The rates of ports as a table.
 pub fn rates_table(rates: &[PortRates]) -> String {
     let mut table = new_table(&["PORT", "FRAMES/S", "BYTES/S", "FAST PATH", "OTHER VERDICTS"]);
@@ -78,7 +86,9 @@ pub fn pairs_table(traffic: &Traffic, lines: usize) -> String {
     let mut text = finish(&table);
     match traffic.pairs.len() {
         0 => text += "nobody has sent anything\n",
-        shown if shown > lines => text += &format!("and {} pairs with less\n", shown - lines),
+        shown if shown > lines => {
+            text += &format!("and {} with less\n", count(shown - lines, "pair"));
+        }
         _ => {}
     }
     if traffic.others > 0 {
@@ -270,7 +280,7 @@ mod tests {
         for word in ["red", "blue", "1.50 k", "150 k", "100", "75.0 %"] {
             assert!(lines[1].contains(word), "{word}: {text}");
         }
-        assert_eq!(lines[2], "and 1 pairs with less");
+        assert_eq!(lines[2], "and 1 pair with less");
         assert!(lines[3].starts_with("and 495 frames/s of pairs"));
         assert!(pairs_table(&traffic, 2).contains("(host)"));
         assert!(pairs_table(&Traffic::default(), 9).ends_with("nobody has sent anything\n"));

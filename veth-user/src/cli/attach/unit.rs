@@ -6,13 +6,20 @@ use anyhow::{Context as _, Result};
 
 use super::AttachOptions;
 use crate::{
-    cli::session::{Session, print, print_json},
+    cli::session::{Session, complain, print, print_json},
+    fabric,
     topology::FabricName,
 };
+
+/// What `ProtectHome=yes` hides from a unit.
+const HOMES: [&str; 3] = ["/home", "/root", "/run/user"];
 
 /// The unit for `bridge`, with the arguments of this command.
 pub(super) fn text(bridge: &FabricName, options: &AttachOptions) -> Result<String> {
     let program = std::env::current_exe().context("find out which program this is")?;
+    // Else the program itself could not be started.
+    let is_in_home = HOMES.iter().any(|home| program.starts_with(home));
+    let protect_home = if is_in_home { "read-only" } else { "yes" };
     let program = quote(program.to_str().context("the path of this program is no text")?);
     let mut arguments = String::new();
     for bypass in &options.bypass {
@@ -32,6 +39,9 @@ pub(super) fn text(bridge: &FabricName, options: &AttachOptions) -> Result<Strin
 Description=veth fast path on bridge {bridge}
 Documentation=man:veth-attach(1)
 After=network.target docker.service podman.service libvirtd.service
+# What is refused, because rules would be passed by, is not tried for ever.
+StartLimitIntervalSec=60
+StartLimitBurst=10
 
 [Service]
 Type=notify
@@ -42,9 +52,11 @@ ExecReload={program} attach {bridge} --once{arguments}
 ExecStopPost=-{program} detach {bridge}
 Restart=on-failure
 RestartSec=2
+# Arguments that make no sense now make none in two seconds.
+RestartPreventExitStatus=2
 CapabilityBoundingSet=CAP_NET_ADMIN CAP_BPF CAP_PERFMON CAP_SYS_ADMIN CAP_SYS_RESOURCE CAP_NET_BROADCAST
 NoNewPrivileges=yes
-ProtectHome=yes
+ProtectHome={protect_home}
 
 [Install]
 WantedBy=multi-user.target
@@ -63,6 +75,9 @@ pub(super) fn install(
     let path = dir.join(&unit);
     fs::write(&path, text(bridge, options)?)
         .with_context(|| format!("write {}", path.display()))?;
+    if !fabric::is_there(bridge)? {
+        complain(&format!("there is no bridge {bridge} yet; the unit waits for it"));
+    }
     if session.json {
         return print_json(&serde_json::json!({ "unit": unit, "path": path }));
     }

@@ -325,6 +325,10 @@ fn unit_starts_what_this_command_would() {
     let start = "attach lab --wait --bypass qdisc --bypass tc_egress --hook clsact\n";
     assert!(text.lines().any(|line| format!("{line}\n").ends_with(start)), "{text}");
     assert!(text.contains("Type=notify"), "{text}");
+    // Where the program itself is what would be hidden, it is not.
+    let is_at_home = ["/home/", "/root/"].iter().any(|home| VETH.starts_with(home));
+    let protect_home = if is_at_home { "ProtectHome=read-only" } else { "ProtectHome=yes" };
+    assert!(text.lines().any(|line| line == protect_home), "{text}");
     let dir = sandbox.file_path("units");
     fs::create_dir_all(&dir).expect("the directory of the test is writable");
     sandbox.veth(&[&options[..], &["--install", &dir]].concat()).ok();
