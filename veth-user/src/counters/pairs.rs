@@ -20,6 +20,17 @@ pub struct Traffic {
     pub others: u64,
 }
 
+impl Traffic {
+    /// How many frames each port sent, to whomever.
+    pub fn frames_by_sender(&self) -> HashMap<&str, u64> {
+        let mut frames = HashMap::new();
+        for pair in &self.pairs {
+            *frames.entry(pair.from.as_str()).or_default() += pair.frames;
+        }
+        frames
+    }
+}
+
 /// What one port sent to one partner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PairTraffic {

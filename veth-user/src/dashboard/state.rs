@@ -1,6 +1,6 @@
 //! Which of it a person looks at: order, filter, selection, pause.
 
-use std::{cmp::Ordering, collections::HashMap, ops::ControlFlow};
+use std::{cmp::Ordering, ops::ControlFlow};
 
 use super::history::{History, Row};
 use crate::counters::{PairTraffic, Partner, Snapshot, Traffic};
@@ -318,13 +318,9 @@ impl Dashboard {
 
     /// The pairs that the filter lets through, in order.
     pub(super) fn pair_rows(&self) -> Vec<PairRow<'_>> {
-        let Some(Traffic { pairs, seconds, .. }) = self.history().traffic() else {
-            return Vec::new();
-        };
-        let mut by_sender: HashMap<&str, u64> = HashMap::new();
-        for pair in pairs {
-            *by_sender.entry(&pair.from).or_default() += pair.frames;
-        }
+        let Some(traffic) = self.history().traffic() else { return Vec::new() };
+        let Traffic { pairs, seconds, .. } = traffic;
+        let by_sender = traffic.frames_by_sender();
         let mut rows: Vec<PairRow<'_>> = pairs
             .iter()
             .filter(|pair| self.lets_through([pair.from.as_str(), pair.to.label()]))

@@ -67,11 +67,12 @@ pub fn rates_table(rates: &[PortRates]) -> String {
     finish(&table)
 }
 
-/// Who talked to whom, as a table of at most `lines` lines, the busiest first.
+/// Who talked to whom, as a table of at most `lines` lines, the busiest first. Shares are of what the
+/// sender sent.
 pub fn pairs_table(traffic: &Traffic, lines: usize) -> String {
     let mut table = new_table(&["FROM", "TO", "FRAMES/S", "BYTES/S", "SIZE", "SHARE"]);
     align_right(&mut table, &[2, 3, 4, 5]);
-    let all: u64 = traffic.pairs.iter().map(|pair| pair.frames).sum::<u64>() + traffic.others;
+    let of_senders = traffic.frames_by_sender();
     let per_second = |count: u64| si(count as f64 / traffic.seconds.max(f64::MIN_POSITIVE));
     for pair in traffic.pairs.iter().take(lines) {
         table.add_row([
@@ -80,7 +81,7 @@ pub fn pairs_table(traffic: &Traffic, lines: usize) -> String {
             per_second(pair.frames),
             per_second(pair.bytes),
             format!("{:.0}", pair.bytes as f64 / pair.frames as f64),
-            percent(pair.frames as f64 / all as f64),
+            percent(pair.frames as f64 / of_senders[pair.from.as_str()] as f64),
         ]);
     }
     let mut text = finish(&table);
@@ -270,7 +271,7 @@ mod tests {
             seconds: 2.0,
             pairs: vec![
                 pair("red", Partner::Port("blue".into()), 3000),
-                pair("blue", Partner::Host, 10),
+                pair("red", Partner::Host, 1000),
             ],
             others: 990,
         };
