@@ -4,7 +4,10 @@
 //! missing, as after a crash between the two, a qdisc is taken for somebody else's and stays: an empty
 //! one does nothing to frames.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use veth_common::Ifindex;
 
@@ -24,7 +27,10 @@ pub fn made_clsact(fabric: &str, ifindex: Ifindex) -> bool {
 ///
 /// When the mark is there and cannot be removed.
 pub fn forget_clsact(fabric: &str, ifindex: Ifindex) -> Result<(), BpffsError> {
-    bpffs::remove_dir(&mark(&dir_of(fabric), ifindex))
+    let dir = dir_of(fabric);
+    bpffs::remove_dir(&mark(&dir, ifindex))?;
+    remove_if_empty(&dir);
+    Ok(())
 }
 
 /// Marks the clsact qdisc of the port of the fabric whose pins are in `dir` as made for our filter: it
@@ -46,7 +52,14 @@ pub(super) fn forget_clsacts_except(
             bpffs::remove_dir(&path)?;
         }
     }
+    remove_if_empty(dir);
     Ok(())
+}
+
+/// Removes the directory of the marks with the last of them.
+fn remove_if_empty(dir: &Path) {
+    // The kernel removes none that has something in it.
+    let _ = fs::remove_dir(dir.join(QDISCS));
 }
 
 fn is_marked(dir: &Path, ifindex: Ifindex) -> bool {

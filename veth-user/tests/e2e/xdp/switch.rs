@@ -31,6 +31,9 @@ struct Switch {
 
 const TC_PINS: &str = "VETH_CAPTURE\nVETH_COUNTERS\nVETH_FDB\nVETH_FRAMES\nVETH_META\nVETH_NEAR\nVETH_PAIRS\n\
      VETH_PAIRS_UNTIL\nVETH_PORTS\nVETH_TALLY\nports\ntc_ingress\n";
+/// With the marks of the qdiscs that were made.
+const CLSACT_PINS: &str = "VETH_CAPTURE\nVETH_COUNTERS\nVETH_FDB\nVETH_FRAMES\nVETH_META\nVETH_NEAR\nVETH_PAIRS\n\
+     VETH_PAIRS_UNTIL\nVETH_PORTS\nVETH_TALLY\nports\nqdiscs\ntc_ingress\n";
 const XDP_PINS: &str = "VETH_CAPTURE\nVETH_COUNTERS\nVETH_FDB\nVETH_FRAMES\nVETH_META\nVETH_NEAR\n\
                         VETH_PAIRS\nVETH_PAIRS_UNTIL\nVETH_PORTS\nVETH_PREPARED\nVETH_TALLY\nVETH_TARGETS\nports\nxdp_ingress\n";
 
@@ -41,7 +44,7 @@ const TCX: Switch =
 const CLSACT: Switch = Switch {
     arguments: &["--datapath", "tc", "--hook", "clsact"],
     hook: Some("clsact"),
-    pins: TC_PINS,
+    pins: CLSACT_PINS,
 };
 
 /// Every way from one to another.
