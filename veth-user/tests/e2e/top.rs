@@ -29,12 +29,13 @@ fn lab() -> (Sandbox, Started) {
     (sandbox, ping)
 }
 
-/// Starts `veth top` in it, and waits for the first rates.
+/// Starts `veth top` in it, and waits for the first rates. When it is over, the shell says so with a word
+/// that is not on the screen before, however the lines that were typed are broken.
 fn start<'a>(sandbox: &'a Sandbox, environment: &str) -> Tmux<'a> {
     let tmux = Tmux::start(sandbox, 80, 24);
     tmux.send(&["stty -a >before; echo it was here", "Enter"]);
     tmux.wait_for("it was here");
-    let run = format!("{environment} {VETH} top lab; echo ended $?; stty -a >after; echo done");
+    let run = format!("{environment} {VETH} top lab; echo ended $?; stty -a >after; echo do''ne");
     tmux.send(&[run.as_str(), "Enter"]);
     tmux.wait_for("redirected");
     tmux
@@ -180,7 +181,7 @@ fn terminal_is_restored_after_a_panic_and_its_message_stays() {
     tmux.send(&["stty -a >before; echo it was here", "Enter"]);
     tmux.wait_for("it was here");
     let run = format!(
-        "RUST_BACKTRACE=0 VETH_TOP_PANICS=1 {VETH} top lab; echo ended $?; stty -a >after; echo done"
+        "RUST_BACKTRACE=0 VETH_TOP_PANICS=1 {VETH} top lab; echo ended $?; stty -a >after; echo do''ne"
     );
     tmux.send(&[run.as_str(), "Enter"]);
     tmux.wait_for("ended 101\n");
