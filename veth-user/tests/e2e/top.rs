@@ -209,7 +209,7 @@ fn stopped_top_gives_the_terminal_back_and_takes_it_again() {
         }
         tmux.wait_for("Stopped");
         assert_eq!(tmux.ask("#{alternate_on} #{cursor_flag}"), "0 1");
-        tmux.send(&["stty -a >after; echo meanwhile", "Enter"]);
+        tmux.send(&["stty -a >after; echo mean''while", "Enter"]);
         tmux.wait_for("meanwhile\n");
         let [before, after] = ["before", "after"]
             .map(|name| fs::read_to_string(tmux.dir().join(name)).expect("stty has written it"));
