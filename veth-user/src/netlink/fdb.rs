@@ -28,6 +28,34 @@ impl Netlink {
             .collect())
     }
 
+    /// The entry by which `bridge` knows `mac` in `vlan`, if it does.
+    ///
+    /// # Minimum kernel version
+    ///
+    /// 5.0 (`RTM_GETNEIGH` of bridges). On an older one the error is
+    /// [unsupported](NetlinkError::is_unsupported).
+    pub fn bridge_fdb_entry(
+        &mut self,
+        bridge: Ifindex,
+        mac: Mac,
+        vlan: Vlan,
+    ) -> Result<Option<BridgeFdbEntry>, NetlinkError> {
+        let mut message = NeighbourMessage::default();
+        message.header.family = AddressFamily::Bridge;
+        message.attributes.push(NeighbourAttribute::Controller(bridge.0));
+        message.attributes.push(NeighbourAttribute::LinkLayerAddress(mac.0.to_vec()));
+        if vlan != Vlan::NONE {
+            message.attributes.push(NeighbourAttribute::Vlan(vlan.0));
+        }
+        let action = || format!("look up {mac} on bridge {}", bridge.0);
+        match self.get(RouteNetlinkMessage::GetNeighbour(message), action) {
+            Ok(RouteNetlinkMessage::NewNeighbour(message)) => Ok(entry_of(&message, bridge)),
+            Ok(_) => Ok(None),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Ties `mac` to `port` for good: the bridge neither ages nor moves it.
     ///
     /// # Minimum kernel version
@@ -104,8 +132,10 @@ fn entry_of(message: &NeighbourMessage, bridge: Ifindex) -> Option<BridgeFdbEntr
         }
     }
     let port = Ifindex(message.header.ifindex);
-    // Devices answer with their own filters (NTF_SELF) in the same dump; those are no stations.
-    if controller != Some(bridge) && port != bridge {
+    // Devices answer with their own filters (NTF_SELF) in the same dump; those are no stations, unless they
+    // are addresses that the bridge itself has from devices on top of it.
+    let is_own = port == bridge && mac.is_some_and(Mac::is_station);
+    if controller != Some(bridge) && !is_own {
         return None;
     }
     let kind = if message.header.state == NeighbourState::Permanent {

@@ -4,21 +4,36 @@
 //! An event says only where to look again. What is true is asked for afterwards, so a lost or
 //! late event does no more harm than a second look.
 
-use std::io;
+use std::{
+    io::{self, IoSliceMut},
+    os::{
+        fd::{AsFd as _, AsRawFd as _},
+        unix,
+    },
+};
 
-use bytes::BytesMut;
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_packet_route::{
+    AddressFamily, RouteNetlinkMessage,
+    neighbour::{NeighbourAttribute, NeighbourMessage},
+};
 use netlink_sys::{
-    AsyncSocket as _, AsyncSocketExt as _, TokioSocket,
+    Socket,
     protocols::{NETLINK_NETFILTER, NETLINK_ROUTE},
 };
 use nix::{
+    cmsg_space,
     errno::Errno,
-    sys::socket::{setsockopt, sockopt::RcvBufForce},
+    libc,
+    sys::socket::{
+        ControlMessageOwned, MsgFlags, RecvMsg, recvmsg, setsockopt, sockopt::RcvBufForce,
+    },
 };
+use tokio::{io::Interest, net::UnixDatagram};
+use veth_common::{Ifindex, Mac, Vlan};
 
 use super::{NetlinkError, vlan::VLAN_EVENTS};
+use crate::view::NetnsId;
 
 /// `RTNLGRP_LINK`, `RTNLGRP_NEIGH` and `RTNLGRP_TC`.
 const GROUPS: [u32; 3] = [1, 3, 4];
@@ -26,6 +41,9 @@ const GROUPS: [u32; 3] = [1, 3, 4];
 /// `RTNLGRP_BRVLAN`, since 5.6. Links of family `AF_BRIDGE` tell of VLANs that a port gets and loses,
 /// too, but not of their states.
 const VLAN_GROUP: u32 = 33;
+
+/// What stands for the index of a device where filters are those of a shared block.
+const TCM_IFINDEX_MAGIC_BLOCK: u32 = 0xffff_ffff;
 
 /// `NFNLGRP_NFTABLES`.
 const RULES_GROUP: u32 = 7;
@@ -36,30 +54,40 @@ const RECEIVE_BYTES: usize = 4 << 20;
 /// Room for one datagram of events in bytes.
 const DATAGRAM_BYTES: usize = 64 << 10;
 
-/// Why to look again.
+/// Where to look again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A link appeared, changed or went.
-    Link,
+    /// A link appeared, changed or went, or a queueing discipline or filter of one did.
+    Link {
+        /// The namespace in which it is. None is this one, which may have an id as well.
+        netns: Option<NetnsId>,
+        /// Its index there.
+        ifindex: Ifindex,
+    },
     /// A bridge's forwarding entry appeared, changed or went.
-    Fdb,
+    Fdb {
+        /// The bridge.
+        bridge: Ifindex,
+        /// The address of the station.
+        mac: Mac,
+        /// The VLAN in which the bridge knows it.
+        vlan: Vlan,
+    },
     /// A VLAN of a bridge or a port appeared, changed or went.
     Vlan,
-    /// A queueing discipline or filter appeared, changed or went.
-    Tc,
     /// Tables, chains, rules or sets of nftables appeared, changed or went.
     Rules,
+    /// Something did that cannot be told.
+    Unclear,
     /// Events were lost because they came faster than they were read.
     Overrun,
 }
 
 /// A subscription to changes.
 pub struct Monitor {
-    socket: TokioSocket,
-    buffer: BytesMut,
+    route: Subscription,
     /// Where the kernel has netfilter's netlink.
-    rules: Option<TokioSocket>,
-    rules_buffer: BytesMut,
+    rules: Option<Subscription>,
 }
 
 impl Monitor {
@@ -71,42 +99,31 @@ impl Monitor {
     /// namespace is heard, and a change inside another is seen when the bridge learns of it.
     #[doc(alias = "NETLINK_LISTEN_ALL_NSID")]
     pub fn subscribe() -> Result<Self, NetlinkError> {
-        let open = || -> io::Result<TokioSocket> {
-            let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
-            let inner = socket.socket_mut();
-            inner.bind_auto()?;
-            for group in GROUPS {
-                inner.add_membership(group)?;
-            }
-            // A kernel without it does not say either which VLANs there are.
-            let _ = inner.add_membership(VLAN_GROUP);
-            let _ = inner.set_listen_all_namespaces(true);
-            // Beyond what ordinary processes may have; without CAP_NET_ADMIN it stays as it is.
-            let _ = setsockopt(inner, RcvBufForce, &RECEIVE_BYTES);
-            Ok(socket)
+        let failed = |action: &str| {
+            let action = action.to_owned();
+            |source| NetlinkError::Socket { action, source }
         };
-        let socket = open().map_err(|source| NetlinkError::Socket {
-            action: "subscribe to events".into(),
-            source,
-        })?;
-        let buffer = || BytesMut::with_capacity(DATAGRAM_BYTES);
-        Ok(Self { socket, buffer: buffer(), rules: subscribe_to_rules()?, rules_buffer: buffer() })
+        let route =
+            Subscription::open(NETLINK_ROUTE, &GROUPS).map_err(failed("subscribe to events"))?;
+        let rules = Subscription::open(NETLINK_NETFILTER, &[RULES_GROUP])
+            .map_err(failed("subscribe to changes of rules"));
+        let rules = match rules {
+            Err(error) if error.is_unsupported() => None,
+            rules => Some(rules?),
+        };
+        Ok(Self { route, rules })
     }
 
     /// Waits for events and appends what they are about to `events`.
     ///
     /// Safe to cancel: nothing is lost when the future is dropped.
     pub async fn next(&mut self, events: &mut Vec<Event>) -> Result<(), NetlinkError> {
-        self.buffer.clear();
-        self.rules_buffer.clear();
         let heard = tokio::select! {
-            heard = self.socket.recv(&mut self.buffer) => {
-                heard.map(|()| read_events(&self.buffer, events))
+            heard = self.route.receive() => {
+                heard.map(|(datagram, netns)| read_events(datagram, netns, events))
             }
             // Whatever they were: what rules there are is asked for.
-            heard = hear(self.rules.as_mut(), &mut self.rules_buffer) => {
-                heard.map(|()| events.push(Event::Rules))
-            }
+            heard = hear(self.rules.as_mut()) => heard.map(|()| events.push(Event::Rules)),
         };
         match heard {
             Err(error) if error.raw_os_error() == Some(Errno::ENOBUFS as i32) => {
@@ -121,44 +138,88 @@ impl Monitor {
     }
 }
 
-/// A subscription to changes of rules; `None` where the kernel has no such thing.
-fn subscribe_to_rules() -> Result<Option<TokioSocket>, NetlinkError> {
-    let open = || -> io::Result<TokioSocket> {
-        let mut socket = TokioSocket::new(NETLINK_NETFILTER)?;
-        let inner = socket.socket_mut();
-        inner.bind_auto()?;
-        inner.add_membership(RULES_GROUP)?;
-        Ok(socket)
-    };
-    match open() {
-        Ok(socket) => Ok(Some(socket)),
-        Err(source) => {
-            let action = "subscribe to changes of rules".into();
-            let error = NetlinkError::Socket { action, source };
-            if error.is_unsupported() { Ok(None) } else { Err(error) }
-        }
-    }
-}
-
-/// Waits for a datagram; forever where there is no socket.
-async fn hear(socket: Option<&mut TokioSocket>, buffer: &mut BytesMut) -> io::Result<()> {
-    match socket {
-        Some(socket) => socket.recv(buffer).await,
+/// Waits for a datagram; forever where there is no subscription.
+async fn hear(subscription: Option<&mut Subscription>) -> io::Result<()> {
+    match subscription {
+        Some(subscription) => subscription.receive().await.map(drop),
         None => std::future::pending().await,
     }
 }
 
-fn read_events(mut datagram: &[u8], events: &mut Vec<Event>) {
+/// A socket that the kernel sends messages to unasked.
+struct Subscription {
+    /// Not of that family, but tokio has no type for those that are, and this one is only asked when
+    /// there is something to read.
+    socket: UnixDatagram,
+    datagram: Vec<u8>,
+}
+
+impl Subscription {
+    fn open(protocol: isize, groups: &[u32]) -> io::Result<Self> {
+        let mut socket = Socket::new(protocol)?;
+        socket.bind_auto()?;
+        for group in groups {
+            socket.add_membership(*group)?;
+        }
+        if protocol == NETLINK_ROUTE {
+            // A kernel without it does not say either which VLANs there are.
+            let _ = socket.add_membership(VLAN_GROUP);
+            let _ = socket.set_listen_all_namespaces(true);
+            // Beyond what ordinary processes may have; without CAP_NET_ADMIN it stays as it is.
+            let _ = setsockopt(&socket, RcvBufForce, &RECEIVE_BYTES);
+        }
+        let socket = unix::net::UnixDatagram::from(socket.as_fd().try_clone_to_owned()?);
+        socket.set_nonblocking(true)?;
+        let socket = UnixDatagram::from_std(socket)?;
+        Ok(Self { socket, datagram: vec![0; DATAGRAM_BYTES] })
+    }
+
+    /// Waits for a datagram, and says from which other namespace it is. Safe to cancel.
+    async fn receive(&mut self) -> io::Result<(&[u8], Option<NetnsId>)> {
+        let Self { socket, datagram } = self;
+        let read = || {
+            let mut parts = [IoSliceMut::new(datagram)];
+            let mut space = cmsg_space!(i32);
+            let received = recvmsg::<()>(
+                socket.as_raw_fd(),
+                &mut parts,
+                Some(&mut space),
+                MsgFlags::MSG_DONTWAIT,
+            )?;
+            if received.flags.contains(MsgFlags::MSG_TRUNC) {
+                // The same to whoever listens: some of it is lost.
+                return Err(Errno::ENOBUFS.into());
+            }
+            Ok((received.bytes, netns_of(&received)?))
+        };
+        let (length, netns) = socket.async_io(Interest::READABLE, read).await?;
+        Ok((&self.datagram[..length], netns))
+    }
+}
+
+/// The namespace that a datagram comes from, when that is not the one of the socket, or has an id there.
+fn netns_of(received: &RecvMsg<'_, '_, ()>) -> io::Result<Option<NetnsId>> {
+    const OTHER_NAMESPACE: (i32, i32) = (libc::SOL_NETLINK, libc::NETLINK_LISTEN_ALL_NSID);
+    Ok(received.cmsgs()?.find_map(|control| match control {
+        ControlMessageOwned::Unknown(control) => {
+            let header = control.cmsg_header;
+            let id = control.data_bytes.first_chunk().copied().map(i32::from_ne_bytes);
+            id.filter(|_| (header.cmsg_level, header.cmsg_type) == OTHER_NAMESPACE).map(NetnsId)
+        }
+        _ => None,
+    }))
+}
+
+fn read_events(mut datagram: &[u8], netns: Option<NetnsId>, events: &mut Vec<Event>) {
     while let Some(length) = datagram.first_chunk::<4>() {
         let length = u32::from_ne_bytes(*length) as usize;
         let padded = length.next_multiple_of(4).clamp(4, datagram.len());
         let (message, rest) = datagram.split_at(padded);
         datagram = rest;
-        // A message that does not parse may have been about anything: look at everything.
         let event = match NetlinkMessage::<RouteNetlinkMessage>::deserialize(message) {
             _ if is_about_vlans(message) => Some(Event::Vlan),
-            Ok(message) => event_of(message.payload),
-            Err(_) => Some(Event::Link),
+            Ok(message) => event_of(message.payload, netns),
+            Err(_) => Some(Event::Unclear),
         };
         events.extend(event);
     }
@@ -169,23 +230,45 @@ fn is_about_vlans(message: &[u8]) -> bool {
     matches!(message, [_, _, _, _, k0, k1, ..] if VLAN_EVENTS.contains(&u16::from_ne_bytes([*k0, *k1])))
 }
 
-fn event_of(payload: NetlinkPayload<RouteNetlinkMessage>) -> Option<Event> {
+fn event_of(payload: NetlinkPayload<RouteNetlinkMessage>, netns: Option<NetnsId>) -> Option<Event> {
     match payload {
         NetlinkPayload::InnerMessage(
-            RouteNetlinkMessage::NewLink(_) | RouteNetlinkMessage::DelLink(_),
-        ) => Some(Event::Link),
+            RouteNetlinkMessage::NewLink(message) | RouteNetlinkMessage::DelLink(message),
+        ) => Some(Event::Link { netns, ifindex: Ifindex(message.header.index) }),
         NetlinkPayload::InnerMessage(
             RouteNetlinkMessage::NewNeighbour(message) | RouteNetlinkMessage::DelNeighbour(message),
-        ) => (message.header.family == AddressFamily::Bridge).then_some(Event::Fdb),
+        ) => (message.header.family == AddressFamily::Bridge).then(|| station_of(&message)),
         NetlinkPayload::InnerMessage(
-            RouteNetlinkMessage::NewQueueDiscipline(_)
-            | RouteNetlinkMessage::DelQueueDiscipline(_)
-            | RouteNetlinkMessage::NewTrafficFilter(_)
-            | RouteNetlinkMessage::DelTrafficFilter(_),
-        ) => Some(Event::Tc),
+            RouteNetlinkMessage::NewQueueDiscipline(message)
+            | RouteNetlinkMessage::DelQueueDiscipline(message)
+            | RouteNetlinkMessage::NewTrafficFilter(message)
+            | RouteNetlinkMessage::DelTrafficFilter(message),
+        ) => Some(match message.header.index.cast_unsigned() {
+            // Filters of a block that any number of devices share.
+            TCM_IFINDEX_MAGIC_BLOCK => Event::Unclear,
+            ifindex => Event::Link { netns, ifindex: Ifindex(ifindex) },
+        }),
         NetlinkPayload::Overrun(_) => Some(Event::Overrun),
         _ => None,
     }
+}
+
+fn station_of(message: &NeighbourMessage) -> Event {
+    let mut mac = None;
+    let mut vlan = Vlan::NONE;
+    // An entry of the bridge itself need not name it twice.
+    let mut bridge = Ifindex(message.header.ifindex);
+    for attribute in &message.attributes {
+        match attribute {
+            NeighbourAttribute::LinkLayerAddress(bytes) => {
+                mac = bytes.as_slice().try_into().ok().map(Mac);
+            }
+            NeighbourAttribute::Controller(ifindex) => bridge = Ifindex(*ifindex),
+            NeighbourAttribute::Vlan(id) => vlan = Vlan(*id),
+            _ => {}
+        }
+    }
+    mac.map_or(Event::Unclear, |mac| Event::Fdb { bridge, mac, vlan })
 }
 
 #[cfg(test)]
@@ -201,7 +284,7 @@ mod tests {
     fn messages_about_vlans_are_heard_and_those_between_them_as_well() {
         let datagram = [message(112), message(u16::MAX), message(113)].concat();
         let mut events = Vec::new();
-        read_events(&datagram, &mut events);
-        assert_eq!(events, [Event::Vlan, Event::Link, Event::Vlan]);
+        read_events(&datagram, None, &mut events);
+        assert_eq!(events, [Event::Vlan, Event::Unclear, Event::Vlan]);
     }
 }

@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{HookPolicy, Keeping, Reconciled, Reconciler, SyncError};
+use super::{HookPolicy, Keeping, Reconciled, Reconciler, Scope, SyncError};
 use crate::{
     Stop,
     datapath::Renewal,
@@ -20,8 +20,8 @@ use crate::{
 /// and the first of them must not wait longer than this for the last.
 const GATHER: Duration = Duration::from_millis(10);
 
-/// How long to leave things alone when nothing happens. A look without cause is for what no
-/// event tells, like settings of the bridge on old kernels.
+/// How often to look at everything, whatever was heard. That is for what no event tells, like programs
+/// at tcx hooks.
 const AUDIT: Duration = Duration::from_secs(30);
 
 /// The least time between two such looks.
@@ -66,8 +66,12 @@ pub struct Agent {
     reconciler: Reconciler,
     monitor: Monitor,
     stats: watch::Sender<AgentStats>,
-    /// How long the last round took.
+    /// How long the last round took that was because of events.
     effort: Duration,
+    /// What was heard and not looked at yet, and until when to wait for more.
+    heard: Option<(Scope, Instant)>,
+    /// When everything was last looked at.
+    audited: Instant,
     /// When the maps were last read for no reason.
     read: Instant,
     /// The right to keep a bridge of somebody else's.
@@ -100,11 +104,20 @@ impl Agent {
         let stats = watch::Sender::new(AgentStats::default());
         let fabric = fabric.clone();
         let renewal = (keeping != Keeping::Managed).then(|| Instant::now() + RENEWAL);
-        let (effort, read) = (Duration::ZERO, Instant::now());
-        Ok((
-            Self { fabric, reconciler, monitor, stats, effort, read, renewal, _keeper: keeper },
-            first,
-        ))
+        let now = Instant::now();
+        let agent = Self {
+            fabric,
+            reconciler,
+            monitor,
+            stats,
+            effort: Duration::ZERO,
+            heard: None,
+            audited: now,
+            read: now,
+            _keeper: keeper,
+            renewal,
+        };
+        Ok((agent, first))
     }
 
     /// What it has seen and done so far.
@@ -132,14 +145,22 @@ impl Agent {
     ) -> Result<Reconciled, SyncError> {
         // Four looks before the bridge forgets what it does not see.
         let audit = self.reconciler.ageing().map_or(AUDIT, |ageing| AUDIT.min(ageing / 4));
-        self.wait(Instant::now() + audit.max(AUDIT_MIN)).await?;
+        let heard = self.wait(self.audited + audit.max(AUDIT_MIN)).await?;
+        let is_heard = heard.is_some();
+        let mut scope = heard.unwrap_or(Scope::Everything);
         let mut pause = RETRY;
         let mut told = None;
         loop {
             self.stats.send_modify(|stats| stats.rounds += 1);
             let started = Instant::now();
-            let round = self.round(stop);
-            self.effort = started.elapsed();
+            if scope == Scope::Everything {
+                self.audited = started;
+            }
+            // What a round that fails has seen is not to be relied on.
+            let round = self.round(std::mem::replace(&mut scope, Scope::Everything), stop);
+            if is_heard {
+                self.effort = started.elapsed();
+            }
             match round {
                 Ok(done) => return Ok(done),
                 Err(error @ (SyncError::Absent(_) | SyncError::Replaced(_))) => return Err(error),
@@ -159,17 +180,17 @@ impl Agent {
     }
 
     /// One look, while no other process works on the fabric.
-    fn round(&mut self, stop: &Stop) -> Result<Reconciled, SyncError> {
+    fn round(&mut self, scope: Scope, stop: &Stop) -> Result<Reconciled, SyncError> {
         let _lock = FabricLock::acquire(self.fabric.as_str(), stop, &mut || {})?;
-        self.reconciler.reconcile(stop)
+        self.reconciler.follow(scope, stop)
     }
 
-    /// Waits for an event and those that come with it, or until `deadline`.
-    async fn wait(&mut self, deadline: Instant) -> Result<(), SyncError> {
+    /// Waits for an event and those that come with it, and says what they are about; or until `audit`,
+    /// or there is another reason to look at everything.
+    async fn wait(&mut self, audit: Instant) -> Result<Option<Scope>, SyncError> {
         let mut events = Vec::new();
-        let mut deadline = deadline;
-        let mut is_quiet = true;
         loop {
+            let deadline = self.heard.as_ref().map_or(audit, |(_, until)| audit.min(*until));
             let renewal = self.renewal.unwrap_or(deadline);
             tokio::select! {
                 heard = self.monitor.next(&mut events) => heard?,
@@ -179,28 +200,31 @@ impl Agent {
                 self.renewal = Some(Instant::now() + RENEWAL);
                 // What failed is tried again, and told of, by a look.
                 if !matches!(self.reconciler.renew(), Ok(Renewal::Done)) {
-                    return Ok(());
+                    self.heard = None;
+                    return Ok(None);
                 }
             }
-            if Instant::now() >= deadline {
-                if is_quiet && self.read.elapsed() > REREAD {
+            if !events.is_empty() {
+                let overruns = events.iter().filter(|event| **event == Event::Overrun).count();
+                self.stats.send_modify(|stats| {
+                    stats.events += events.len() as u64;
+                    stats.overruns += overruns as u64;
+                });
+                // Under a storm of events at most half of a CPU goes into looking.
+                let until = Instant::now() + GATHER.max(self.effort);
+                let (scope, _) = self.heard.get_or_insert((Scope::nothing(), until));
+                events.drain(..).for_each(|event| scope.add(event));
+            }
+            if Instant::now() >= audit {
+                if self.heard.take().is_none() && self.read.elapsed() > REREAD {
                     self.read = Instant::now();
                     self.reconciler.suspect();
                 }
-                return Ok(());
+                return Ok(None);
             }
-            if events.is_empty() {
-                continue;
+            if let Some((scope, _)) = self.heard.take_if(|(_, until)| Instant::now() >= *until) {
+                return Ok(Some(scope));
             }
-            let overruns = events.iter().filter(|event| **event == Event::Overrun).count();
-            self.stats.send_modify(|stats| {
-                stats.events += events.len() as u64;
-                stats.overruns += overruns as u64;
-            });
-            events.clear();
-            is_quiet = false;
-            // Under a storm of events at most half of a CPU goes into looking.
-            deadline = deadline.min(Instant::now() + GATHER.max(self.effort));
         }
     }
 }

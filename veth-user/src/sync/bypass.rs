@@ -25,22 +25,46 @@ const EBTABLES_MODULES: [&str; 3] = ["ebtable_filter", "ebtable_nat", "ebtable_b
 ///
 /// When the kernel cannot be asked. What it was built without is not there to be passed by.
 pub fn look_for_bypassed(host: &mut Netlink, view: &mut BridgeView) -> Result<(), SyncError> {
+    look_for_rules(host, view)?;
+    look_for_filters(host, view, |_| true)
+}
+
+/// The part of it that netfilter has a hand in, which is known for all ports at once.
+pub(super) fn look_for_rules(
+    host: &mut Netlink,
+    view: &mut BridgeView,
+) -> Result<(), NetlinkError> {
     let mut netfilter = match Netfilter::open() {
         Ok(netfilter) => Some(netfilter),
         Err(error) if error.is_unsupported() => None,
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(error),
     };
     let devices = match &mut netfilter {
         Some(netfilter) => netfilter.hooked_devices()?,
         None => HookedDevices::default(),
     };
     view.bypassed = of_bridge(host, netfilter.as_mut(), view.bridge.ifindex)?;
+    for port in view.ports.iter_mut().filter(|port| port.link.kind == LinkKind::Veth) {
+        let rules = when(Bypass::NftNetdev, devices.contains(&port.link.name));
+        port.bypassed = port.bypassed.without(Bypass::NftNetdev).or(rules);
+    }
+    Ok(())
+}
+
+/// The part of it that each port has for itself, for those ports that are `wanted`.
+pub(super) fn look_for_filters(
+    host: &mut Netlink,
+    view: &mut BridgeView,
+    wanted: impl Fn(Ifindex) -> bool,
+) -> Result<(), SyncError> {
     let filters = host.filter_hooks()?;
     let fabric = &view.bridge.name;
-    for port in view.ports.iter_mut().filter(|port| port.link.kind == LinkKind::Veth) {
-        port.bypassed = of_filters(host, &filters, port.link.ifindex)?
+    let veths = view.ports.iter_mut().filter(|port| port.link.kind == LinkKind::Veth);
+    for port in veths.filter(|port| wanted(port.link.ifindex)) {
+        let rules = port.bypassed.and(Bypasses::from([Bypass::NftNetdev]));
+        port.bypassed = rules
+            .or(of_filters(host, &filters, port.link.ifindex)?)
             .or(of_programs(fabric, port)?)
-            .or(when(Bypass::NftNetdev, devices.contains(&port.link.name)))
             .or(when(Bypass::Qdisc, port.link.has_qdisc));
     }
     Ok(())

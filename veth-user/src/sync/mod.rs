@@ -12,6 +12,8 @@ mod keeping;
 mod observe;
 mod reconcile;
 mod release;
+mod revisit;
+mod scope;
 mod xdp;
 
 pub use agent::{Agent, AgentStats};
@@ -24,4 +26,6 @@ pub(crate) use keeping::now_ns;
 pub use observe::{look_for_vlans, observe_bridge};
 pub use reconcile::{Reconciled, Reconciler};
 pub use release::XdpAttachment;
+pub use revisit::{Revisited, revisit};
+pub use scope::{Parts, Scope};
 pub use xdp::{observe_xdp, restore_peers};

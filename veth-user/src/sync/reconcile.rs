@@ -1,5 +1,7 @@
 //! One look at a bridge, and what follows from it.
 
+mod attachments;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -8,19 +10,17 @@ use std::{
 use veth_common::{FdbEntry, FdbFlags, Ifindex, Lease, Mac, PortSlot, Vlan};
 
 use super::{
-    HookPolicy, Keeping, SyncError, XdpAttachment,
+    HookPolicy, Keeping, Scope, SyncError,
     bypass::{RuleState, look_for_bypassed},
-    filter::{our_program, remove_our_clsact},
     keeping::{Refresher, ageing_of, new_lease, now_ns},
     look_for_vlans, observe_bridge,
+    revisit::{Revisited, revisit},
     xdp::{prepare_peers, restore_peers},
 };
 use crate::{
     Stop,
-    datapath::{
-        self, Attached, Changes, Datapath, Hook, PortDevice, Present, ProgramSource, Renewal,
-    },
-    forwarding::{FastPath, Tables, eligibility, is_hookable, is_watchable},
+    datapath::{Changes, Datapath, Hook, ProgramSource, Renewal},
+    forwarding::{FastPath, Tables, eligibility},
     netlink::Netlink,
     netns,
     topology::FabricName,
@@ -41,6 +41,8 @@ pub struct Reconciler {
     /// The ports known to be attached, with the slot and the hook of each. Empty at first: the first
     /// round makes sure of every port.
     attached: BTreeMap<Ifindex, (PortSlot, Hook)>,
+    /// An adopted bridge as it was when everything in the maps was true of it.
+    seen: Option<BridgeView>,
     /// Until when entries of an adopted bridge may be used.
     lease: Lease,
     refresher: Refresher,
@@ -86,6 +88,43 @@ impl Reconciled {
     }
 }
 
+/// A bridge as it is now.
+struct Look {
+    view: BridgeView,
+    extent: Extent,
+}
+
+/// How much of a bridge was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Extent {
+    /// Everything.
+    Whole,
+    /// These ports, and other things.
+    Parts {
+        ports: BTreeSet<Ifindex>,
+        /// Whether maps can have become untrue by what was found.
+        is_changed: bool,
+    },
+}
+
+impl Extent {
+    /// Whether the maps may have to change.
+    fn is_changed(&self) -> bool {
+        match self {
+            Self::Whole => true,
+            Self::Parts { is_changed, .. } => *is_changed,
+        }
+    }
+
+    /// Whether it includes the port.
+    fn has(&self, port: Ifindex) -> bool {
+        match self {
+            Self::Whole => true,
+            Self::Parts { ports, .. } => ports.contains(&port),
+        }
+    }
+}
+
 impl Reconciler {
     /// Loads the datapath of `fabric`, or takes over what is pinned.
     ///
@@ -113,6 +152,7 @@ impl Reconciler {
             datapath,
             written,
             attached: BTreeMap::new(),
+            seen: None,
             lease: new_lease(),
             refresher: Refresher::default(),
             rules: None,
@@ -131,6 +171,12 @@ impl Reconciler {
     /// datapath's, the kernel refuses something, or `stop` was requested between two attachments,
     /// each of which takes a while.
     pub fn reconcile(&mut self, stop: &Stop) -> Result<Reconciled, SyncError> {
+        self.follow(Scope::Everything, stop)
+    }
+
+    /// The same, reading no more of the bridge than `scope` says has changed, where that will do. After a
+    /// round that failed, everything is looked at.
+    pub(super) fn follow(&mut self, scope: Scope, stop: &Stop) -> Result<Reconciled, SyncError> {
         let path = self.datapath.path();
         if self.keeping == Keeping::Managed {
             // `up` may have written since.
@@ -142,6 +188,73 @@ impl Reconciler {
         }
         // And so is this: what is taken back later may be because of what the bridge says.
         let pardoned = self.datapath.tables().revoked(served(&self.written))?;
+        let Look { view, extent } = self.look(scope, &pardoned)?;
+        let is_whole = extent == Extent::Whole;
+        let is_eligible = |port: &&PortView| eligibility(&view, port, path).is_ok();
+        let mut done = Reconciled {
+            ports: view.ports.len(),
+            eligible: view.ports.iter().filter(is_eligible).count(),
+            program: self.datapath.source(),
+            ..Reconciled::default()
+        };
+        let released = if is_whole { self.let_go_of_other(&view)? } else { Vec::new() };
+        let tables = match self.keeping {
+            _ if !extent.is_changed() => None,
+            Keeping::Managed => Some(Tables::of(&view, &self.written.stations, path)),
+            Keeping::Adopted { .. } => Some(self.leased_tables(&view, &pardoned)?),
+        };
+        if let Some(tables) = &tables {
+            if is_whole {
+                self.tell_bridge(&view, tables, &mut done)?;
+            }
+            self.reset_counters(tables)?;
+            done.tables = self.datapath.tables().apply(tables)?;
+        }
+        self.miss_removed(&extent)?;
+        self.attach_ports(&view, stop, &mut done)?;
+        // Those of a switch that was not completed go as late as here.
+        self.await_release(&released)?;
+        if let Some(tables) = tables {
+            let hooked = view.ports.iter().filter(|port| self.is_hooked(port));
+            let hooked = hooked.map(|port| port.link.ifindex).collect();
+            done.detached = self.detach_ports(&hooked)?;
+            if is_whole {
+                let needs_xdp = |port: Ifindex| path == FastPath::Xdp && hooked.contains(&port);
+                restore_peers(self.datapath.prepared(), needs_xdp)?;
+            }
+            self.written = tables;
+        }
+        let (ownership, bypasses) = self.keeping.signature();
+        self.datapath.commit(ownership, bypasses)?;
+        self.is_signed = true;
+        self.seen = (self.keeping != Keeping::Managed).then_some(view);
+        Ok(done)
+    }
+
+    /// Reads what of the bridge may have changed since it was last seen, the stations `pardoned` among it.
+    fn look(&mut self, scope: Scope, pardoned: &BTreeSet<Mac>) -> Result<Look, SyncError> {
+        let Some(known) = self.seen.take() else { return self.look_at_everything() };
+        let Scope::Parts(mut parts) = scope else { return self.look_at_everything() };
+        if !self.datapath.is_current()? {
+            return Err(SyncError::Replaced(self.fabric.to_string()));
+        }
+        self.keeping = Keeping::of(&self.datapath.signature()?);
+        let Keeping::Adopted { allowed } = self.keeping else { return self.look_at_everything() };
+        parts.add_moved(known.bridge.ifindex, pardoned);
+        let rules = RuleState::read()?;
+        parts.rules |= self.rules != Some(rules);
+        let was_allowed = known.allowed;
+        let Some(found) = revisit(&mut self.host, known, &parts)? else {
+            return self.look_at_everything();
+        };
+        self.rules = Some(rules);
+        let Revisited { mut view, ports, is_changed } = found;
+        view.allowed = allowed;
+        let is_changed = is_changed || was_allowed != allowed || !pardoned.is_empty();
+        Ok(Look { view, extent: Extent::Parts { ports, is_changed } })
+    }
+
+    fn look_at_everything(&mut self) -> Result<Look, SyncError> {
         let view = observe_bridge(&mut self.host, self.fabric.as_str())?;
         let is_current = self.datapath.is_current()?;
         let Some(mut view) = view else {
@@ -157,51 +270,16 @@ impl Reconciler {
         if self.is_signed {
             self.keeping = Keeping::of(&self.datapath.signature()?);
         }
-        if path == FastPath::Xdp {
+        if self.datapath.path() == FastPath::Xdp {
             prepare_peers(&mut self.host, &self.fabric, &mut view, self.datapath.prepared())?;
         }
-        let tables = match self.keeping {
-            Keeping::Managed => Tables::of(&view, &self.written.stations, path),
-            Keeping::Adopted { allowed } => {
-                view.allowed = allowed;
-                self.rules = Some(RuleState::read()?);
-                look_for_bypassed(&mut self.host, &mut view)?;
-                look_for_vlans(&mut self.host, &mut view)?;
-                self.leased_tables(&view, &pardoned)?
-            }
-        };
-        let is_eligible = |port: &&PortView| eligibility(&view, port, path).is_ok();
-        let mut done = Reconciled {
-            ports: view.ports.len(),
-            eligible: view.ports.iter().filter(is_eligible).count(),
-            program: self.datapath.source(),
-            ..Reconciled::default()
-        };
-        let released = self.let_go_of_other(&view)?;
-        match self.keeping {
-            Keeping::Managed => done.stations = self.hold_stations(&view, &tables)?,
-            Keeping::Adopted { .. } => {
-                let counters = self.datapath.counters();
-                done.refreshed =
-                    self.refresher.refresh(&mut self.host, &view, &tables, counters)?;
-                self.ageing = ageing_of(&view);
-            }
+        if let Keeping::Adopted { allowed } = self.keeping {
+            view.allowed = allowed;
+            self.rules = Some(RuleState::read()?);
+            look_for_bypassed(&mut self.host, &mut view)?;
+            look_for_vlans(&mut self.host, &mut view)?;
         }
-        self.reset_counters(&tables)?;
-        done.tables = self.datapath.tables().apply(&tables)?;
-        self.attach_ports(&view, stop, &mut done)?;
-        // Those of a switch that was not completed go as late as here.
-        self.await_release(&released)?;
-        let hooked = view.ports.iter().filter(|port| self.is_hooked(port));
-        let hooked = hooked.map(|port| port.link.ifindex).collect();
-        done.detached = self.detach_ports(&hooked)?;
-        let needs_xdp = |port: Ifindex| path == FastPath::Xdp && hooked.contains(&port);
-        restore_peers(self.datapath.prepared(), needs_xdp)?;
-        let (ownership, bypasses) = self.keeping.signature();
-        self.datapath.commit(ownership, bypasses)?;
-        self.is_signed = true;
-        self.written = tables;
-        Ok(done)
+        Ok(Look { view, extent: Extent::Whole })
     }
 
     /// Lets the entries of an adopted bridge be used for a while longer. Says whether somebody has to
@@ -259,33 +337,23 @@ impl Reconciler {
         Ok(tables)
     }
 
-    /// Takes the other fast path off every port, when the fabric had that until now. Says where
-    /// XDP was that is to go.
-    fn let_go_of_other(&mut self, view: &BridgeView) -> Result<Vec<XdpAttachment>, SyncError> {
-        if self.datapath.path() == FastPath::Tc {
-            let ports = view.ports.iter();
-            let attachments = ports.map(|port| XdpAttachment::of(&self.fabric, &port.link));
-            let released =
-                attachments.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
-            if self.datapath.let_go_of_other()? {
-                self.await_release(&released)?;
-            }
-            return Ok(released);
-        }
-        if !self.datapath.let_go_of_other()? {
-            return Ok(Vec::new());
-        }
-        for port in &view.ports {
-            if our_program(&mut self.host, port.link.ifindex)?.is_some() {
-                datapath::detach_clsact(device(port))?;
-                remove_our_clsact(&mut self.host, &self.fabric, port.link.ifindex)?;
+    /// Tells the bridge what it does not see by itself. How long ago it saw a station is known from a look
+    /// at everything alone.
+    fn tell_bridge(
+        &mut self,
+        view: &BridgeView,
+        tables: &Tables,
+        done: &mut Reconciled,
+    ) -> Result<(), SyncError> {
+        match self.keeping {
+            Keeping::Managed => done.stations = self.hold_stations(view, tables)?,
+            Keeping::Adopted { .. } => {
+                let counters = self.datapath.counters();
+                done.refreshed = self.refresher.refresh(&mut self.host, view, tables, counters)?;
+                self.ageing = ageing_of(view);
             }
         }
-        Ok(Vec::new())
-    }
-
-    fn await_release(&mut self, released: &[XdpAttachment]) -> Result<(), SyncError> {
-        released.iter().try_for_each(|attachment| attachment.await_release(&mut self.host))
+        Ok(())
     }
 
     /// Makes the bridge hold each station on its port, and let go of those that it held for us and
@@ -332,99 +400,6 @@ impl Reconciler {
         }
         Ok(())
     }
-
-    fn attach_ports(
-        &mut self,
-        view: &BridgeView,
-        stop: &Stop,
-        done: &mut Reconciled,
-    ) -> Result<(), SyncError> {
-        let mut unsure = Vec::new();
-        let path = self.datapath.path();
-        if self.attached.values().any(|(_, hook)| *hook == Hook::Clsact) {
-            // Anybody can remove a qdisc, and our filter with it.
-            let qdiscs = self.host.filter_hooks()?;
-            let is_there = |port, hook| hook != Hook::Clsact || qdiscs.contains_key(&port);
-            self.attached.retain(|port, (_, hook)| is_there(*port, *hook));
-        }
-        // Those that are only watched come first: nobody moves there unseen once others are served.
-        let hooked = view.ports.iter().filter(|port| self.is_hooked(port));
-        let (forwarding, watched): (Vec<&PortView>, Vec<_>) =
-            hooked.partition(|port| is_hookable(port, path));
-        for port in watched.into_iter().chain(forwarding) {
-            let Some(slot) = slot_of(port) else { continue };
-            // One that left and came back has another number, and may have lost the program.
-            if self.attached.get(&port.link.ifindex).is_none_or(|(known, _)| *known != slot) {
-                let filter = our_program(&mut self.host, port.link.ifindex)?;
-                let present = Present { filter, xdp: port.link.xdp_program };
-                let hook = self.datapath.hook_of(device(port), present)?;
-                unsure.push((port, slot, present, hook));
-            }
-        }
-        let is_new = |hook: Option<Hook>| hook.is_none_or(|hook| hook.path() != path);
-        let new_ports = unsure.iter().filter(|(.., hook)| is_new(*hook)).count();
-        for (port, slot, present, hook) in unsure {
-            if stop.is_requested() {
-                return Err(SyncError::Interrupted);
-            }
-            let hook = self.hook.choose(hook, new_ports);
-            match self.datapath.attach(hook, device(port), present) {
-                Ok(Attached::New) => done.attached += 1,
-                Ok(Attached::Replaced) => done.replaced += 1,
-                Ok(Attached::Adopted) => {}
-                // What is inside a namespace, or what kind of device it is, may make one port
-                // impossible; it is no reason to leave the others without. `status` tells of it, and
-                // the next round tries again.
-                Err(error)
-                    if !is_hookable(port, path)
-                        || hook == Hook::Xdp && error.is_refused_by_device() =>
-                {
-                    done.refused += 1;
-                    continue;
-                }
-                Err(error) => return Err(error.into()),
-            }
-            self.attached.insert(port.link.ifindex, (slot, hook));
-        }
-        Ok(())
-    }
-
-    /// Whether the program is to run on `port`. On a bridge of somebody else's stations move where they
-    /// like, so that every port is watched.
-    fn is_hooked(&self, port: &PortView) -> bool {
-        is_hookable(port, self.datapath.path())
-            || self.keeping != Keeping::Managed && is_watchable(port)
-    }
-
-    /// Takes the program from everything that had it and is not in `hooked`.
-    fn detach_ports(&mut self, hooked: &BTreeSet<Ifindex>) -> Result<usize, SyncError> {
-        let known = self.written.ports.keys().chain(self.attached.keys());
-        let gone: BTreeSet<Ifindex> =
-            known.filter(|ifindex| !hooked.contains(ifindex)).copied().collect();
-        let mut detached = 0;
-        let mut released = Vec::new();
-        for ifindex in gone {
-            detached += usize::from(self.attached.remove(&ifindex).is_some());
-            // A device that only left the bridge is still there, and so is its filter.
-            if let Some(link) = self.host.link_by_index(ifindex)? {
-                let mut filter = our_program(&mut self.host, ifindex)?;
-                if let Some(program) = filter
-                    && datapath::is_of_another(self.fabric.as_str(), program)?
-                {
-                    // The bridge that has the port now was quicker.
-                    filter = None;
-                }
-                let device = PortDevice { ifindex, name: &link.name };
-                released.extend(XdpAttachment::of(&self.fabric, &link)?);
-                self.datapath.detach(device, filter)?;
-                remove_our_clsact(&mut self.host, &self.fabric, ifindex)?;
-            }
-        }
-        self.datapath.forget_links_except(|ifindex| hooked.contains(&ifindex))?;
-        self.datapath.forget_clsacts_except(|ifindex| hooked.contains(&ifindex))?;
-        self.await_release(&released)?;
-        Ok(detached)
-    }
 }
 
 /// The entries of adopted bridges that somebody has to vouch for.
@@ -434,12 +409,4 @@ fn served(tables: &Tables) -> impl Iterator<Item = &FdbEntry> {
 
 fn is_served(entry: &FdbEntry) -> bool {
     entry.flags.contains(FdbFlags::TARGET) && entry.lease != Lease::FOREVER
-}
-
-fn slot_of(port: &PortView) -> Option<PortSlot> {
-    port.link.bridge_port.map(|bridge_port| bridge_port.slot)
-}
-
-fn device(port: &PortView) -> PortDevice<'_> {
-    PortDevice { ifindex: port.link.ifindex, name: &port.link.name }
 }

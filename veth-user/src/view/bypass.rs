@@ -149,6 +149,12 @@ impl Bypasses {
         Self(self.0 | other.0)
     }
 
+    /// What is in both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// What is in this one and not in `other`.
     #[must_use]
     pub const fn except(self, other: Self) -> Self {
@@ -227,6 +233,10 @@ mod tests {
         assert_eq!(set.without(Bypass::TcEgress), set);
         assert_eq!(set.with(Bypass::Qdisc), set);
         assert_eq!(set.or(Bypasses::NONE), set);
+        assert_eq!(
+            set.and(Bypasses::from([Bypass::Qdisc, Bypass::TcEgress])),
+            set.without(Bypass::BrNetfilter)
+        );
         assert!(set.except(set).is_empty() && Bypasses::default().is_empty());
     }
 

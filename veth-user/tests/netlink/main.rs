@@ -5,6 +5,7 @@ mod bypass;
 mod devices;
 mod offloads;
 mod reach;
+mod revisit;
 mod routes;
 mod statistics;
 mod talk;
