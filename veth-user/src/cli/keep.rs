@@ -1,7 +1,5 @@
 //! Keeping a bridge's fast path true, and telling about it: what `agent` and `attach` have in common.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use sd_notify::NotifyState;
 use serde::Serialize;
@@ -15,9 +13,6 @@ use crate::{
     sync::{Agent, AgentStats, Keeping, Reconciled, SyncError},
     topology::FabricName,
 };
-
-/// How often to see whether it is time to stop.
-const LOOK: Duration = Duration::from_millis(50);
 
 #[derive(Serialize)]
 struct Round<'a> {
@@ -91,7 +86,7 @@ async fn follow(
             round = agent.next(&session.stop, |error| {
                 complain(&format!("{name}: {error}; trying again"));
             }) => round,
-            () = stopped(session) => return Ok(End::Stopped),
+            () = session.stopped() => return Ok(End::Stopped),
         };
         match round {
             Ok(done) if done.is_unchanged() => {}
@@ -111,13 +106,6 @@ async fn follow(
             }
             Err(error) => return Err(error.into()),
         }
-    }
-}
-
-/// Waits until somebody asks to stop.
-pub(super) async fn stopped(session: &Session) {
-    while !session.stop.is_requested() {
-        tokio::time::sleep(LOOK).await;
     }
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     arguments::MetricsOptions,
-    keep::{notify, stopped},
+    keep::notify,
     session::{Session, complain, print, print_json, say},
 };
 use crate::{
@@ -38,7 +38,7 @@ pub(super) fn run(session: &Session, options: &MetricsOptions) -> Result<()> {
         notify(&[NotifyState::Ready]);
         tokio::select! {
             () = endpoint.serve(Source::new(only, None, complain)) => {}
-            () = stopped(session) => {}
+            () = session.stopped() => {}
         }
         notify(&[NotifyState::Stopping]);
         Ok(())

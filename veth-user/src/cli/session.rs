@@ -13,6 +13,7 @@ use serde::Serialize;
 use tokio::{
     runtime::Runtime,
     signal::unix::{SignalKind, signal},
+    sync::watch,
 };
 
 use super::outlet::Outlet;
@@ -38,6 +39,8 @@ static STOP: OnceLock<Stop> = OnceLock::new();
 pub(super) struct Session {
     /// Requested by Ctrl-C and by SIGTERM.
     pub(super) stop: Stop,
+    /// The same for those that wait for it.
+    stopped: watch::Receiver<bool>,
     /// For what waits on more than one thing.
     pub(super) runtime: Runtime,
     /// Whether output is for programs.
@@ -94,19 +97,21 @@ impl Session {
             .build()
             .context("start the runtime")?;
         let stop = STOP.get_or_init(Stop::new).clone();
+        let (stopping, stopped) = watch::channel(false);
         {
             let _guard = runtime.enter();
             for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
                 let mut signals = signal(kind).context("listen for signals")?;
-                let stop = stop.clone();
+                let (stop, stopping) = (stop.clone(), stopping.clone());
                 runtime.spawn(async move {
                     while signals.recv().await.is_some() {
                         stop.request();
+                        stopping.send_replace(true);
                     }
                 });
             }
         }
-        Ok(Self { stop, runtime, json })
+        Ok(Self { stop, stopped, runtime, json })
     }
 
     /// Runs an operation on a fabric; when it takes long, a bar shows how far it is.
@@ -129,6 +134,12 @@ impl Session {
             work(&mut Control { stop: &self.stop, progress: &mut progress, waiting: &mut waiting });
         bar.finish_and_clear();
         result
+    }
+
+    /// Waits until a signal asks to stop.
+    pub(super) async fn stopped(&self) {
+        // Those that listen for signals are there for as long as the runtime is.
+        let _ = self.stopped.clone().wait_for(|stopped| *stopped).await;
     }
 
     /// Waits until the time is over; false when it was cut short by the wish to stop.
