@@ -173,7 +173,7 @@ is measured over the plain bridge and over the fast path in turn.")]
 
 Nothing of the bridge, its ports or its containers is changed. What the fast path would pass by is
 refused; --bypass accepts it by name:
-  br_netfilter nft_bridge nft_netdev ebtables tc_ingress tc_egress qdisc
+  br_netfilter nft_bridge nft_netdev ebtables tc_ingress tc_egress qdisc promiscuous
 
 When this process is killed, the bridge has all frames again within 3 seconds; `veth agent docker0`
 takes the fast path up where it was left.")]

@@ -99,6 +99,7 @@ impl Ineligible {
                 Bypass::TcIngress => "bypasses_tc_ingress",
                 Bypass::TcEgress => "bypasses_tc_egress",
                 Bypass::Qdisc => "bypasses_qdisc",
+                Bypass::Promiscuous => "bypasses_promiscuous",
             },
             Self::PortOffloads => "port_offloads",
             Self::PortUnseen => "port_unseen",

@@ -96,7 +96,7 @@ impl Monitor {
     /// # Minimum kernel version
     ///
     /// 4.2 (`NETLINK_LISTEN_ALL_NSID`), with `CAP_NET_BROADCAST`. Without it only this
-    /// namespace is heard, and a change inside another is seen when the bridge learns of it.
+    /// namespace is heard.
     #[doc(alias = "NETLINK_LISTEN_ALL_NSID")]
     pub fn subscribe() -> Result<Self, NetlinkError> {
         let failed = |action: &str| {

@@ -9,7 +9,7 @@ use crate::{
     datapath::{self, FilterPlace, PortDevice},
     netlink::{FilterHooks, HookedDevices, Netfilter, Netlink, NetlinkError},
     sysctl,
-    view::{BridgeView, Bypass, Bypasses, LinkKind, PortView},
+    view::{BridgeView, Bypass, Bypasses, Link, LinkKind, PortView},
 };
 
 /// Tables of legacy ebtables, each a module.
@@ -43,7 +43,7 @@ pub(super) fn look_for_rules(
         Some(netfilter) => netfilter.hooked_devices()?,
         None => HookedDevices::default(),
     };
-    view.bypassed = of_bridge(host, netfilter.as_mut(), view.bridge.ifindex)?;
+    view.bypassed = of_bridge(host, netfilter.as_mut(), &view.bridge)?;
     for port in view.ports.iter_mut().filter(|port| port.link.kind == LinkKind::Veth) {
         let rules = when(Bypass::NftNetdev, devices.contains(&port.link.name));
         port.bypassed = port.bypassed.without(Bypass::NftNetdev).or(rules);
@@ -104,10 +104,12 @@ fn when(bypass: Bypass, is_found: bool) -> Bypasses {
 fn of_bridge(
     host: &mut Netlink,
     netfilter: Option<&mut Netfilter>,
-    bridge: Ifindex,
+    bridge: &Link,
 ) -> Result<Bypasses, NetlinkError> {
-    let calls = !sysctl::bridge_netfilter().is_empty() || host.bridge_calls_netfilter(bridge)?;
-    let found = when(Bypass::BrNetfilter, calls);
+    let calls =
+        !sysctl::bridge_netfilter().is_empty() || host.bridge_calls_netfilter(bridge.ifindex)?;
+    let found =
+        when(Bypass::BrNetfilter, calls).or(when(Bypass::Promiscuous, bridge.is_promiscuous));
     let Some(netfilter) = netfilter else { return Ok(found) };
     // A kernel that does not list its hooks may still show that a module has been loaded, though
     // not for which namespace.

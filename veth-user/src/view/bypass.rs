@@ -23,11 +23,14 @@ pub enum Bypass {
     TcEgress,
     /// A queueing discipline of the port.
     Qdisc,
+    /// Whoever has made the bridge promiscuous, and is given a copy of each frame.
+    #[doc(alias = "IFF_PROMISC")]
+    Promiscuous,
 }
 
 impl Bypass {
     /// All of them, in order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::BrNetfilter,
         Self::NftBridge,
         Self::NftNetdev,
@@ -35,6 +38,7 @@ impl Bypass {
         Self::TcIngress,
         Self::TcEgress,
         Self::Qdisc,
+        Self::Promiscuous,
     ];
 
     /// Name on the command line and in JSON.
@@ -47,6 +51,7 @@ impl Bypass {
             Self::TcIngress => "tc_ingress",
             Self::TcEgress => "tc_egress",
             Self::Qdisc => "qdisc",
+            Self::Promiscuous => "promiscuous",
         }
     }
 
@@ -73,6 +78,10 @@ impl Bypass {
                  pass by"
             }
             Self::Qdisc => "the port has a queueing discipline, which the fast path would pass by",
+            Self::Promiscuous => {
+                "the bridge is promiscuous: somebody on this host (tcpdump, a macvlan) is given a copy of \
+                 each frame, which the fast path would not leave"
+            }
         }
     }
 
@@ -243,7 +252,7 @@ mod tests {
     #[test]
     fn each_keeps_its_number() {
         let numbers = Bypass::ALL.map(|bypass| Bypasses::from([bypass]).bits());
-        assert_eq!(numbers, [1, 2, 4, 8, 16, 32, 64]);
+        assert_eq!(numbers, [1, 2, 4, 8, 16, 32, 64, 128]);
         let all: Bypasses = Bypass::ALL.into_iter().collect();
         assert_eq!(Bypasses::from_bits(u32::MAX), all);
         assert_eq!(Bypasses::from_bits(all.bits()), all);

@@ -1,6 +1,10 @@
 //! What hooks into the way through a bridge is found while it is there, and not before or after.
 
-use std::{os::fd::AsFd as _, process::Command, time::Duration};
+use std::{
+    os::fd::AsFd as _,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
 
 use aya::{
     Ebpf,
@@ -18,6 +22,9 @@ use veth_user::{
 };
 
 use crate::{BLUE_MAC, MTU_BYTES, RED_MAC, ifindex, namespace, output, private, set_up, skip};
+
+/// Longer than a tool takes to start or to end.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 const BRIDGE_MAC: Mac = Mac([2, 0, 0, 0, 0, 3]);
 
@@ -124,6 +131,30 @@ fn netfilter_of_the_bridge_is_found_by_the_setting_of_the_namespace_or_of_the_br
                 remove("ip", &format!("link set lab type bridge {knob} 0"));
                 lab.assert_nothing(knob);
             }
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn whoever_watches_the_bridge_makes_it_promiscuous_and_is_found() {
+    private(|| {
+        let mut lab = Lab::new();
+        remove("ip", "link set lab promisc on");
+        lab.assert_on_bridge(Bypass::Promiscuous, "a user asked for it");
+        remove("ip", "link set lab promisc off");
+        lab.assert_nothing("nobody does any more");
+        // The flag that `ip link` shows does not tell of this one.
+        let mut tcpdump = Command::new("tcpdump");
+        let tcpdump = tcpdump.args(["-i", "lab", "-w", "/dev/null"]).stderr(Stdio::null()).spawn();
+        let mut tcpdump = tcpdump.expect("tcpdump is installed");
+        let deadline = Instant::now() + PATIENCE;
+        while lab.look() != [Bypasses::from([Bypass::Promiscuous]), Bypasses::NONE] {
+            assert!(Instant::now() < deadline, "tcpdump was never found");
+        }
+        tcpdump.kill().and_then(|()| tcpdump.wait()).expect("it runs");
+        while lab.look() != [Bypasses::NONE; 2] {
+            assert!(Instant::now() < deadline, "tcpdump was never missed");
         }
     });
 }

@@ -94,6 +94,8 @@ const EVENTS: &str = "
     ip link set lab type bridge stp_state 1 forward_delay 200
     ip link set lab type bridge stp_state 0
     ip link set lab type bridge ageing_time 5000
+    ip link set lab promisc on
+    ip link set lab promisc off
     ip link set lab down
     ip link set lab up
     # Who comes and goes.

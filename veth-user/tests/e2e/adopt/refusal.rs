@@ -17,7 +17,7 @@ struct Obstacle {
 }
 
 /// Those that concern the whole bridge.
-const OF_BRIDGE: [Obstacle; 3] = [
+const OF_BRIDGE: [Obstacle; 4] = [
     Obstacle {
         name: "br_netfilter",
         make: "ip link set lab type bridge nf_call_iptables 1",
@@ -28,6 +28,11 @@ const OF_BRIDGE: [Obstacle; 3] = [
         make: "nft 'table bridge own { chain pass { type filter hook forward priority 0; \
                ip daddr 10.77.0.99 drop; }; }'",
         remove: "nft delete table bridge own",
+    },
+    Obstacle {
+        name: "promiscuous",
+        make: "ip link set lab promisc on",
+        remove: "ip link set lab promisc off",
     },
     Obstacle {
         // The old program, where the kernel has it; the new one makes rules of nftables.
