@@ -185,6 +185,8 @@ impl Reconciler {
         // Before the bridge is asked: a process that is stopped after that vouches for nothing.
         if !self.lease.is_valid_at(now_ns()) {
             self.lease = new_lease();
+            // Much may have been heard of since, and not be in `scope` yet.
+            self.seen = None;
         }
         // And so is this: what is taken back later may be because of what the bridge says.
         let pardoned = self.datapath.tables().revoked(served(&self.written))?;
