@@ -56,24 +56,23 @@ pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<()> {
 
     // Documentation tests run apart: for them, --include-ignored would also compile the blocks
     // marked `ignore`, which are not tests at all.
+    let skips = workspace.target.join("skipped-tests");
     let cargo = || -> Result<Cmd> {
         let cmd = Cmd::cargo(&workspace.root).args(["test", "--workspace", "--tests"]);
+        // A test that finds a feature missing on a kernel that need not have it notes that here.
+        let cmd = cmd.env(SKIPS, skips.display().to_string());
         Ok(match runner {
             Some(runner) => cmd.env(runner_variable()?, runner),
             None => cmd,
         })
     };
-    // A test that finds a feature missing on a kernel that need not have it notes that here.
-    let skips = workspace.target.join("skipped-tests");
     let _ = fs::remove_file(&skips);
     let color = if std::io::stdout().is_terminal() { "always" } else { "never" };
-    let cmd = cargo()?.env(SKIPS, skips.display().to_string()).arg("--no-fail-fast");
-    let cmd = cmd.args(["--", "--include-ignored", "--color", color]).args(&args.filters);
-    let (output, tested) = cmd.run_and_read("run the tests")?;
+    let cmd = cargo()?.args(["--no-fail-fast", "--", "--include-ignored", "--color", color]);
+    let (output, tested) = cmd.args(&args.filters).run_and_read("run the tests")?;
+    let tested = tested.or_else(|error| run_again(&Outcome::of(&output), error, cargo));
     list_skips(&skips);
-    if let Err(error) = tested {
-        run_again(&Outcome::of(&output).failed, error, cargo)?;
-    }
+    tested?;
 
     let doc = Cmd::cargo(&workspace.root).args(["test", "--workspace", "--doc", "--"]);
     doc.args(&args.filters).run("run the documentation tests")
@@ -82,11 +81,12 @@ pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<()> {
 /// Runs tests that failed once more, one by one, and lists them when they pass; hands `error` on when that is
 /// no use.
 fn run_again(
-    failed: &[String],
+    outcome: &Outcome,
     error: anyhow::Error,
     cargo: impl FnOnce() -> Result<Cmd>,
 ) -> Result<()> {
-    if failed.is_empty() || failed.len() > AGAIN_MAX {
+    let Outcome { failed, crashed, .. } = outcome;
+    if failed.is_empty() || failed.len() > AGAIN_MAX || *crashed > 0 {
         return Err(error);
     }
     eprintln!("error: {error:#}");

@@ -10,7 +10,7 @@ use crate::{
     plan::BridgeState,
     sync::{look_for_bypassed, look_for_vlans, observe_bridge},
     topology::FabricName,
-    view::{BridgeView, Bypasses, LinkKind},
+    view::{BridgeView, Bypass, Bypasses, LinkKind},
 };
 
 /// Looks at a bridge that somebody else made, as a fast path that may pass `allowed` by would find it.
@@ -43,13 +43,14 @@ pub fn is_there(fabric: &FabricName) -> Result<bool, FabricError> {
 }
 
 /// Makes sure that a bridge may be adopted: nothing that concerns all of its ports would be passed by
-/// but what was accepted.
+/// but what was accepted. Who watches a bridge comes and goes, so that this is no reason: its ports are the
+/// bridge's meanwhile.
 ///
 /// # Errors
 ///
 /// When something would, with all that it takes to accept it.
 pub fn require_adoptable(view: &BridgeView) -> Result<(), FabricError> {
-    let refused = view.bypassed.except(view.allowed);
+    let refused = view.bypassed.except(view.allowed).without(Bypass::Promiscuous);
     if refused.is_empty() {
         return Ok(());
     }

@@ -176,7 +176,7 @@ pub(super) mod tests {
             is_up: true,
             group: 0,
             has_qdisc: false,
-            is_promiscuous: false,
+            promiscuity: 0,
             xdp_program: None,
             controller: None,
             peer: None,

@@ -206,7 +206,7 @@ fn link_of(message: LinkMessage) -> Link {
         is_up: flags.contains(LinkFlags::Up),
         group: 0,
         has_qdisc: false,
-        is_promiscuous: false,
+        promiscuity: 0,
         xdp_program: None,
         controller: None,
         peer: None,
@@ -228,7 +228,7 @@ fn link_of(message: LinkMessage) -> Link {
                 link.has_qdisc = !matches!(name.as_str(), "noqueue" | "noop");
             }
             // The flag of the header is that of users alone, who are not all that ask.
-            LinkAttribute::Promiscuity(count) => link.is_promiscuous = count > 0,
+            LinkAttribute::Promiscuity(count) => link.promiscuity = count,
             LinkAttribute::Xdp(settings) => {
                 link.xdp_program = settings.iter().find_map(|setting| match setting {
                     LinkXdp::ProgId(id) => Some(*id),

@@ -40,7 +40,7 @@ fn link(ifindex: u32, kind: LinkKind, mac: Mac, mtu_bytes: u32) -> Link {
         is_up: false,
         group: 0,
         has_qdisc: false,
-        is_promiscuous: false,
+        promiscuity: 0,
         xdp_program: None,
         controller: None,
         peer: None,

@@ -10,7 +10,6 @@ use tokio::{
 use super::{HookPolicy, Keeping, Reconciled, Reconciler, Scope, SyncError};
 use crate::{
     Stop,
-    datapath::Renewal,
     lock::FabricLock,
     netlink::{Event, Monitor},
     topology::FabricName,
@@ -66,8 +65,8 @@ pub struct Agent {
     reconciler: Reconciler,
     monitor: Monitor,
     stats: watch::Sender<AgentStats>,
-    /// How long the last round took that was because of events.
-    effort: Duration,
+    /// Until when the next round because of events has to wait, after the last one.
+    rested: Instant,
     /// What was heard and not looked at yet, and until when to wait for more.
     heard: Option<(Scope, Instant)>,
     /// When everything was last looked at.
@@ -110,7 +109,7 @@ impl Agent {
             reconciler,
             monitor,
             stats,
-            effort: Duration::ZERO,
+            rested: now,
             heard: None,
             audited: now,
             read: now,
@@ -152,16 +151,7 @@ impl Agent {
         let mut told = None;
         loop {
             self.stats.send_modify(|stats| stats.rounds += 1);
-            let started = Instant::now();
-            if scope == Scope::Everything {
-                self.audited = started;
-            }
-            // What a round that fails has seen is not to be relied on.
-            let round = self.round(std::mem::replace(&mut scope, Scope::Everything), stop);
-            if is_heard {
-                self.effort = started.elapsed();
-            }
-            match round {
+            match self.round(scope, is_heard, stop) {
                 Ok(done) => return Ok(done),
                 Err(error @ (SyncError::Absent(_) | SyncError::Replaced(_))) => return Err(error),
                 Err(error) if error.is_interrupted() => return Err(error),
@@ -172,17 +162,34 @@ impl Agent {
                         failed(&error);
                         told = Some(text);
                     }
-                    tokio::time::sleep(pause).await;
-                    pause = RETRY_MAX.min(pause * 2);
                 }
             }
+            // What a round that failed has seen is not to be relied on, and this future may be dropped.
+            self.heard = Some((Scope::Everything, Instant::now()));
+            tokio::time::sleep(pause).await;
+            pause = RETRY_MAX.min(pause * 2);
+            (scope, self.heard) = (Scope::Everything, None);
         }
     }
 
     /// One look, while no other process works on the fabric.
-    fn round(&mut self, scope: Scope, stop: &Stop) -> Result<Reconciled, SyncError> {
+    fn round(
+        &mut self,
+        scope: Scope,
+        is_heard: bool,
+        stop: &Stop,
+    ) -> Result<Reconciled, SyncError> {
         let _lock = FabricLock::acquire(self.fabric.as_str(), stop, &mut || {})?;
-        self.reconciler.follow(scope, stop)
+        let started = Instant::now();
+        let round = self.reconciler.follow(scope, stop);
+        if self.reconciler.was_whole() {
+            self.audited = started;
+        }
+        if is_heard {
+            // Under a storm of events at most half of a CPU goes into looking.
+            self.rested = Instant::now() + started.elapsed();
+        }
+        round
     }
 
     /// Waits for an event and those that come with it, and says what they are about; or until `audit`,
@@ -196,24 +203,24 @@ impl Agent {
                 heard = self.monitor.next(&mut events) => heard?,
                 () = sleep_until(deadline.min(renewal)) => {}
             }
-            if self.renewal.is_some() && Instant::now() >= renewal {
-                self.renewal = Some(Instant::now() + RENEWAL);
-                // What failed is tried again, and told of, by a look.
-                if !matches!(self.reconciler.renew(), Ok(Renewal::Done)) {
-                    self.heard = None;
-                    return Ok(None);
-                }
-            }
             if !events.is_empty() {
                 let overruns = events.iter().filter(|event| **event == Event::Overrun).count();
                 self.stats.send_modify(|stats| {
                     stats.events += events.len() as u64;
                     stats.overruns += overruns as u64;
                 });
-                // Under a storm of events at most half of a CPU goes into looking.
-                let until = Instant::now() + GATHER.max(self.effort);
+                let until = self.rested.max(Instant::now() + GATHER);
                 let (scope, _) = self.heard.get_or_insert((Scope::nothing(), until));
                 events.drain(..).for_each(|event| scope.add(event));
+            }
+            if self.renewal.is_some() && Instant::now() >= renewal {
+                self.renewal = Some(Instant::now() + RENEWAL);
+                // What failed is tried again, and told of, by a look.
+                if let Some(due) = self.reconciler.renew().unwrap_or(Some(Scope::Everything)) {
+                    let (mut scope, _) = self.heard.take().unwrap_or((due.clone(), Instant::now()));
+                    scope.merge(due);
+                    self.heard = Some((scope, Instant::now()));
+                }
             }
             if Instant::now() >= audit {
                 if self.heard.take().is_none() && self.read.elapsed() > REREAD {

@@ -109,7 +109,7 @@ fn of_bridge(
     let calls =
         !sysctl::bridge_netfilter().is_empty() || host.bridge_calls_netfilter(bridge.ifindex)?;
     let found =
-        when(Bypass::BrNetfilter, calls).or(when(Bypass::Promiscuous, bridge.is_promiscuous));
+        when(Bypass::BrNetfilter, calls).or(when(Bypass::Promiscuous, bridge.promiscuity > 0));
     let Some(netfilter) = netfilter else { return Ok(found) };
     // A kernel that does not list its hooks may still show that a module has been loaded, though
     // not for which namespace.

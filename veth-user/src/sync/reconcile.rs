@@ -41,6 +41,10 @@ pub struct Reconciler {
     /// The ports known to be attached, with the slot and the hook of each. Empty at first: the first
     /// round makes sure of every port.
     attached: BTreeMap<Ifindex, (PortSlot, Hook)>,
+    /// Those that it was attached to since leases were last renewed.
+    fresh: BTreeSet<Ifindex>,
+    /// Whether the last round looked at everything.
+    was_whole: bool,
     /// An adopted bridge as it was when everything in the maps was true of it.
     seen: Option<BridgeView>,
     /// Until when entries of an adopted bridge may be used.
@@ -152,6 +156,8 @@ impl Reconciler {
             datapath,
             written,
             attached: BTreeMap::new(),
+            fresh: BTreeSet::new(),
+            was_whole: false,
             seen: None,
             lease: new_lease(),
             refresher: Refresher::default(),
@@ -178,6 +184,7 @@ impl Reconciler {
     /// round that failed, everything is looked at.
     pub(super) fn follow(&mut self, scope: Scope, stop: &Stop) -> Result<Reconciled, SyncError> {
         let path = self.datapath.path();
+        self.was_whole = false;
         if self.keeping == Keeping::Managed {
             // `up` may have written since.
             self.datapath.tables().forget();
@@ -192,6 +199,7 @@ impl Reconciler {
         let pardoned = self.datapath.tables().revoked(served(&self.written))?;
         let Look { view, extent } = self.look(scope, &pardoned)?;
         let is_whole = extent == Extent::Whole;
+        self.was_whole = is_whole;
         let is_eligible = |port: &&PortView| eligibility(&view, port, path).is_ok();
         let mut done = Reconciled {
             ports: view.ports.len(),
@@ -284,25 +292,32 @@ impl Reconciler {
         Ok(Look { view, extent: Extent::Whole })
     }
 
-    /// Lets the entries of an adopted bridge be used for a while longer. Says whether somebody has to
-    /// look at the bridge first: the program saw a station elsewhere, rules on the way or what is
-    /// accepted have changed, or nobody vouched for the entries in time.
+    /// Lets the entries of an adopted bridge be used for a while longer, unless something on the way has
+    /// changed of which no event tells. Says what has to be looked at: that, stations that the program saw
+    /// elsewhere, and ports that the program has come to since the last time, because whoever makes way for
+    /// it is not heard either.
     ///
     /// # Errors
     ///
-    /// When a map cannot be read or written.
-    pub fn renew(&mut self) -> Result<Renewal, SyncError> {
+    /// When the kernel cannot be asked, or a map cannot be read or written.
+    pub fn renew(&mut self) -> Result<Option<Scope>, SyncError> {
         if self.keeping == Keeping::Managed {
-            return Ok(Renewal::Done);
+            return Ok(None);
         }
         let is_late = !self.lease.is_valid_at(now_ns());
         self.lease = new_lease();
-        if is_late
-            || !self.datapath.is_current()?
+        let Some(seen) = self.seen.as_ref().filter(|_| !is_late) else {
+            return Ok(Some(Scope::Everything));
+        };
+        if !self.datapath.is_current()?
             || Keeping::of(&self.datapath.signature()?) != self.keeping
             || Some(RuleState::read()?) != self.rules
         {
-            return Ok(Renewal::Contradicted);
+            return Ok(Some(Scope::Everything));
+        }
+        let bridge = seen.bridge.ifindex;
+        if self.host.link_by_index(bridge)?.as_ref() != Some(&seen.bridge) {
+            return Ok(Some(Scope::of_links([bridge])));
         }
         for entry in self.written.fdb.values_mut().filter(|entry| is_served(entry)) {
             // What was not pardoned waits for a look.
@@ -310,12 +325,21 @@ impl Reconciler {
                 entry.lease = self.lease;
             }
         }
-        Ok(self.datapath.tables().renew(served(&self.written))?)
+        let renewal = self.datapath.tables().renew(served(&self.written))?;
+        let fresh = std::mem::take(&mut self.fresh);
+        // A look has each station that was taken back among what it reads.
+        let is_due = renewal == Renewal::Contradicted || !fresh.is_empty();
+        Ok(is_due.then(|| Scope::of_links(fresh)))
     }
 
     /// Has the next round read the maps, whatever was written to them before.
     pub(super) fn suspect(&mut self) {
         self.datapath.tables().forget();
+    }
+
+    /// Whether the last round looked at everything.
+    pub(super) const fn was_whole(&self) -> bool {
+        self.was_whole
     }
 
     /// How long the bridge may be left alone before stations that it does not see are forgotten by it.

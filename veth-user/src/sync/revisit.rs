@@ -43,21 +43,22 @@ pub fn revisit(
     if view.filters_vlans() {
         return Ok(None);
     }
-    let Some(has_moved) = revisit_stations(host, &mut view, parts)? else { return Ok(None) };
-    let due = due_ports(&view, parts);
-    if !parts.rules && parts.links.is_empty() {
-        return Ok(Some(Revisited { view, ports: due, is_changed: has_moved }));
-    }
     let before = all_but_stations(&view);
-    if !revisit_bridge(host, &mut view, parts)? {
+    // Not every watcher of the bridge makes an event of it.
+    if !revisit_bridge(host, &mut view)? {
         return Ok(None);
     }
+    let due = due_ports(&view, parts);
     revisit_ports(host, &mut view, &due)?;
-    // Rules name devices, so that one that is new or renamed may be in some.
-    look_for_rules(host, &mut view)?;
+    if parts.rules || !parts.links.is_empty() || view.bridge != before.bridge {
+        // Rules name devices, so that one that is new or renamed may be in some.
+        look_for_rules(host, &mut view)?;
+    }
     if !due.is_empty() {
         look_for_filters(host, &mut view, |port| due.contains(&port))?;
     }
+    // Last: the bridge may still be about to learn what the program saw.
+    let Some(has_moved) = revisit_stations(host, &mut view, parts)? else { return Ok(None) };
     let is_changed = has_moved || before != all_but_stations(&view);
     Ok(Some(Revisited { view, ports: due, is_changed }))
 }
@@ -68,21 +69,15 @@ fn all_but_stations(view: &BridgeView) -> BridgeView {
     BridgeView { bridge, ports, fdb: Vec::new(), pvids, bypassed: *bypassed, allowed: *allowed }
 }
 
-/// False when it is another kind of bridge by now, or gone.
-fn revisit_bridge(
-    host: &mut Netlink,
-    view: &mut BridgeView,
-    parts: &Parts,
-) -> Result<bool, NetlinkError> {
+/// False when it is another kind of bridge by now, or gone, or has another number of watchers: a device on
+/// top of it is one, and the bridge has its address, of which no event tells.
+fn revisit_bridge(host: &mut Netlink, view: &mut BridgeView) -> Result<bool, NetlinkError> {
     let known = &mut view.bridge;
-    if !parts.has_link(known.ifindex) {
-        return Ok(true);
-    }
     let link = host.link_by_index(known.ifindex)?;
-    let Some(link) = link.filter(|link| (&link.kind, &link.name) == (&known.kind, &known.name))
-    else {
-        return Ok(false);
+    let is_known = |link: &Link| {
+        (&link.kind, &link.name, link.promiscuity) == (&known.kind, &known.name, known.promiscuity)
     };
+    let Some(link) = link.filter(is_known) else { return Ok(false) };
     *known = link;
     Ok(true)
 }
@@ -90,12 +85,16 @@ fn revisit_bridge(
 /// The devices that may have become ports, or are ports and may have changed.
 fn due_ports(view: &BridgeView, parts: &Parts) -> BTreeSet<Ifindex> {
     // Whatever is here may have become a port, and whatever has an id may be here.
-    let here = parts.links.iter().map(|(_, ifindex)| *ifindex);
+    let here: BTreeSet<Ifindex> = parts.links.iter().map(|(_, ifindex)| *ifindex).collect();
     let leads_there = |link: &&Link| {
-        link.peer.is_some_and(|peer| parts.links.contains(&(peer.netns, peer.ifindex)))
+        link.peer.is_some_and(|peer| match peer.netns {
+            Some(_) => parts.links.contains(&(peer.netns, peer.ifindex)),
+            None => here.contains(&peer.ifindex),
+        })
     };
     let behind = view.ports.iter().map(|port| &port.link).filter(leads_there);
-    let due = here.chain(behind.map(|link| link.ifindex));
+    let behind = behind.map(|link| link.ifindex);
+    let due = here.iter().copied().chain(behind);
     due.filter(|ifindex| *ifindex != view.bridge.ifindex).collect()
 }
 
@@ -123,7 +122,7 @@ fn revisit_ports(
 }
 
 /// Reads those entries anew that may have changed, and says whether one has. None when this kernel gives
-/// out none by itself.
+/// out none by itself, or not of that address.
 fn revisit_stations(
     host: &mut Netlink,
     view: &mut BridgeView,
@@ -137,6 +136,10 @@ fn revisit_stations(
     }
     let is_due = |entry: &mut BridgeFdbEntry| due.contains(&(entry.mac, entry.vlan));
     let mut before: Vec<_> = view.fdb.extract_if(.., is_due).collect();
+    if before.iter().any(|entry| entry.port == bridge) {
+        // The bridge has addresses from devices on top of it, too, which are listed and never given out alone.
+        return Ok(None);
+    }
     let mut now = Vec::new();
     for (mac, vlan) in &due {
         match host.bridge_fdb_entry(bridge, *mac, *vlan) {

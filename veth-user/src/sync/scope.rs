@@ -14,7 +14,7 @@ const PARTS_MAX: usize = 1024;
 pub enum Scope {
     /// All of it.
     Everything,
-    /// What these are about; nothing else has changed since the last look.
+    /// What these are about; nothing is known of any other change since the last look.
     Parts(Parts),
 }
 
@@ -37,6 +37,27 @@ impl Scope {
         Self::Parts(Parts::default())
     }
 
+    /// These devices of this namespace.
+    pub(super) fn of_links(links: impl IntoIterator<Item = Ifindex>) -> Self {
+        let links = links.into_iter().map(|ifindex| (None, ifindex)).collect();
+        Self::Parts(Parts { links, ..Parts::default() })
+    }
+
+    /// Adds what is in `other`.
+    pub(super) fn merge(&mut self, other: Self) {
+        match (self, other) {
+            (Self::Everything, _) => {}
+            (scope, Self::Everything) => *scope = Self::Everything,
+            (Self::Parts(parts), Self::Parts(other)) => {
+                let Parts { mut links, mut stations, vlans, rules } = other;
+                parts.links.append(&mut links);
+                parts.stations.append(&mut stations);
+                parts.vlans |= vlans;
+                parts.rules |= rules;
+            }
+        }
+    }
+
     /// Adds what `event` is about.
     pub fn add(&mut self, event: Event) {
         let Self::Parts(parts) = self else { return };
@@ -56,11 +77,6 @@ impl Scope {
 }
 
 impl Parts {
-    /// Whether the device with that index may be among them.
-    pub(super) fn has_link(&self, ifindex: Ifindex) -> bool {
-        self.links.iter().any(|(_, link)| *link == ifindex)
-    }
-
     /// Adds stations of `bridge` that were seen on another port than theirs.
     pub(super) fn add_moved(&mut self, bridge: Ifindex, stations: &BTreeSet<Mac>) {
         self.stations.extend(stations.iter().map(|mac| (bridge, *mac, Vlan::NONE)));

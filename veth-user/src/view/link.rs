@@ -27,8 +27,8 @@ pub struct Link {
     pub group: u32,
     /// Whether it queues what is sent through it: it has a queueing discipline of its own.
     pub has_qdisc: bool,
-    /// Whether somebody asked it for all frames, whoever they are for.
-    pub is_promiscuous: bool,
+    /// How many ask it for all frames, whoever these are for.
+    pub promiscuity: u32,
     /// Id of the XDP program that sees what it receives.
     pub xdp_program: Option<u32>,
     /// The bridge (or other controller) that it is a port of.

@@ -80,6 +80,9 @@ const EVENTS: &str = "
     tc filter add dev p1 ingress bpf bytecode '1,6 0 0 0,'
     tc filter add dev p1 egress bpf bytecode '1,6 0 0 0,'
     tc filter del dev p1 ingress
+    tc qdisc add dev p2 ingress_block 22 ingress
+    tc filter add block 22 bpf bytecode '1,6 0 0 0,'
+    tc qdisc del dev p2 ingress
     tc qdisc del dev p1 clsact
     ip link set lab type bridge nf_call_iptables 1
     ip link set lab type bridge nf_call_iptables 0
@@ -96,6 +99,13 @@ const EVENTS: &str = "
     ip link set lab type bridge ageing_time 5000
     ip link set lab promisc on
     ip link set lab promisc off
+    ip link add link lab name mv address 02:00:00:00:0a:01 type macvlan mode bridge
+    ip link set mv up
+    bridge fdb replace 02:00:00:00:0a:01 dev p1 master dynamic
+    bridge fdb del 02:00:00:00:0a:01 dev p1 master
+    ip link set mv down
+    ip link set mv up
+    ip link del mv
     ip link set lab down
     ip link set lab up
     # Who comes and goes.

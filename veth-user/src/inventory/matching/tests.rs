@@ -18,7 +18,7 @@ fn link(ifindex: u32, mac: u8) -> Link {
         is_up: true,
         group: 0,
         has_qdisc: false,
-        is_promiscuous: false,
+        promiscuity: 0,
         xdp_program: None,
         controller: None,
         peer: None,

@@ -49,7 +49,7 @@ impl Reconciler {
         released.iter().try_for_each(|attachment| attachment.await_release(&mut self.host))
     }
 
-    /// Takes those ports for unattached whose qdisc somebody removed, and our filter with it.
+    /// Takes those ports for unattached whose filter somebody removed, by itself or with its qdisc.
     pub(super) fn miss_removed(&mut self, extent: &Extent) -> Result<(), SyncError> {
         let by_qdisc = self.attached.iter().filter(|(_, (_, hook))| *hook == Hook::Clsact);
         let by_qdisc = by_qdisc.map(|(port, _)| *port).filter(|port| extent.has(*port));
@@ -58,7 +58,14 @@ impl Reconciler {
             return Ok(());
         }
         let qdiscs = self.host.filter_hooks()?;
-        self.attached.retain(|port, _| !by_qdisc.contains(port) || qdiscs.contains_key(port));
+        for port in by_qdisc {
+            // Filters are asked for where an event told of a change, and not of hundreds of ports.
+            let has_filter = qdiscs.contains_key(&port)
+                && (*extent == Extent::Whole || our_program(&mut self.host, port)?.is_some());
+            if !has_filter {
+                self.attached.remove(&port);
+            }
+        }
         Ok(())
     }
 
@@ -93,7 +100,10 @@ impl Reconciler {
             }
             let hook = self.hook.choose(hook, new_ports);
             match self.datapath.attach(hook, device(port), present) {
-                Ok(Attached::New) => done.attached += 1,
+                Ok(Attached::New) => {
+                    self.fresh.insert(port.link.ifindex);
+                    done.attached += 1;
+                }
                 Ok(Attached::Replaced) => done.replaced += 1,
                 Ok(Attached::Adopted) => {}
                 // What is inside a namespace, or what kind of device it is, may make one port

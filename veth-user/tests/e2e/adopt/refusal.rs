@@ -17,7 +17,7 @@ struct Obstacle {
 }
 
 /// Those that concern the whole bridge.
-const OF_BRIDGE: [Obstacle; 4] = [
+const OF_BRIDGE: [Obstacle; 3] = [
     Obstacle {
         name: "br_netfilter",
         make: "ip link set lab type bridge nf_call_iptables 1",
@@ -30,17 +30,19 @@ const OF_BRIDGE: [Obstacle; 4] = [
         remove: "nft delete table bridge own",
     },
     Obstacle {
-        name: "promiscuous",
-        make: "ip link set lab promisc on",
-        remove: "ip link set lab promisc off",
-    },
-    Obstacle {
         // The old program, where the kernel has it; the new one makes rules of nftables.
         name: "ebtables",
         make: "ebtables-legacy -A FORWARD -p 0x88b5 -j DROP",
         remove: "ebtables-legacy -F FORWARD",
     },
 ];
+
+/// One that concerns the whole bridge, and comes and goes with whoever watches it.
+const PROMISCUOUS: Obstacle = Obstacle {
+    name: "promiscuous",
+    make: "ip link set lab promisc on",
+    remove: "ip link set lab promisc off",
+};
 
 /// Those that concern one port, which is red.
 const OF_PORT: [Obstacle; 4] = [
@@ -158,9 +160,38 @@ fn leave_with(lab: crate::sync::lab::Lab, obstacle: &Obstacle, is_last: bool) ->
 
 #[test]
 #[ignore = "needs root"]
+fn bridge_that_somebody_watches_is_attached_to_and_forwards_until_he_has_seen_enough() {
+    let sandbox = bridge();
+    assert!(make(&sandbox, &PROMISCUOUS));
+    let survey = sandbox.veth(&["attach", "lab", "--dry-run", "--json"]).ok().json();
+    let (fast, why) = explanation(&survey, "red");
+    assert!(!fast && why.contains("--bypass promiscuous"), "{why}");
+    let lab = attach(sandbox, &[]);
+    lab.expect_verdict(red(), blue(), "port_ineligible");
+    assert_eq!(lab.counted("red", "redirected"), 0);
+    lab.sandbox.sh(PROMISCUOUS.remove);
+    lab.expect_fast(red(), blue());
+    // No event tells of the bridge what a macvlan on it does.
+    lab.sandbox.sh("ip link add link lab name above type macvlan mode bridge");
+    lab.expect_fast(red(), blue());
+    let mac = lab.mac("red");
+    lab.sandbox.sh("ip link set above up");
+    wait_until("the macvlan to be seen", || lab.maps.leaves_alone(mac));
+    lab.sandbox.sh("ip link del above");
+    lab.expect_fast(red(), blue());
+    let sandbox = leave_with(lab, &PROMISCUOUS, false);
+
+    assert!(make(&sandbox, &PROMISCUOUS));
+    let lab = attach(sandbox, &["--bypass", "promiscuous"]);
+    lab.expect_fast(red(), blue());
+    leave_with(lab, &PROMISCUOUS, true);
+}
+
+#[test]
+#[ignore = "needs root"]
 fn what_comes_later_takes_the_fast_path_away_and_gives_it_back() {
     let lab = attach(bridge(), &[]);
-    for obstacle in OF_BRIDGE.iter().chain(&OF_PORT) {
+    for obstacle in OF_BRIDGE.iter().chain([&PROMISCUOUS]).chain(&OF_PORT) {
         let Obstacle { name, remove, .. } = *obstacle;
         lab.expect_fast(red(), blue());
         let mac = lab.mac("red");
