@@ -119,9 +119,12 @@ impl Monitor {
     /// Safe to cancel: nothing is lost when the future is dropped.
     pub async fn next(&mut self, events: &mut Vec<Event>) -> Result<(), NetlinkError> {
         let heard = tokio::select! {
-            heard = self.route.receive() => {
-                heard.map(|(datagram, netns)| read_events(datagram, netns, events))
-            }
+            heard = self.route.receive() => heard.map(|received| {
+                read_events(received.datagram, received.netns, events);
+                if received.is_among_lost {
+                    events.push(Event::Unclear);
+                }
+            }),
             // Whatever they were: what rules there are is asked for.
             heard = hear(self.rules.as_mut()) => heard.map(|()| events.push(Event::Rules)),
         };
@@ -152,6 +155,19 @@ struct Subscription {
     /// there is something to read.
     socket: UnixDatagram,
     datagram: Vec<u8>,
+    /// Whether messages were lost, and more are until nothing is left to read: the kernel tells of the first
+    /// alone, and delivers again once the queue was empty. Source: `netlink_overrun` and
+    /// `netlink_rcv_wake` in <https://github.com/torvalds/linux/blob/v6.12/net/netlink/af_netlink.c>.
+    is_congested: bool,
+}
+
+/// What was read at once.
+struct Received<'a> {
+    datagram: &'a [u8],
+    /// The other namespace that it is from.
+    netns: Option<NetnsId>,
+    /// Whether others were lost before or after it.
+    is_among_lost: bool,
 }
 
 impl Subscription {
@@ -171,13 +187,13 @@ impl Subscription {
         let socket = unix::net::UnixDatagram::from(socket.as_fd().try_clone_to_owned()?);
         socket.set_nonblocking(true)?;
         let socket = UnixDatagram::from_std(socket)?;
-        Ok(Self { socket, datagram: vec![0; DATAGRAM_BYTES] })
+        Ok(Self { socket, datagram: vec![0; DATAGRAM_BYTES], is_congested: false })
     }
 
-    /// Waits for a datagram, and says from which other namespace it is. Safe to cancel.
-    async fn receive(&mut self) -> io::Result<(&[u8], Option<NetnsId>)> {
-        let Self { socket, datagram } = self;
-        let read = || {
+    /// Waits for a datagram. Safe to cancel.
+    async fn receive(&mut self) -> io::Result<Received<'_>> {
+        let Self { socket, datagram, is_congested } = self;
+        let mut read = || {
             let mut parts = [IoSliceMut::new(datagram)];
             let mut space = cmsg_space!(i32);
             let received = recvmsg::<()>(
@@ -192,8 +208,17 @@ impl Subscription {
             }
             Ok((received.bytes, netns_of(&received)?))
         };
-        let (length, netns) = socket.async_io(Interest::READABLE, read).await?;
-        Ok((&self.datagram[..length], netns))
+        let note = || {
+            let read = read();
+            match read.as_ref().map_err(io::Error::raw_os_error) {
+                Err(Some(errno)) if errno == Errno::ENOBUFS as i32 => *is_congested = true,
+                Err(Some(errno)) if errno == Errno::EAGAIN as i32 => *is_congested = false,
+                _ => {}
+            }
+            read
+        };
+        let (length, netns) = socket.async_io(Interest::READABLE, note).await?;
+        Ok(Received { datagram: &self.datagram[..length], netns, is_among_lost: self.is_congested })
     }
 }
 

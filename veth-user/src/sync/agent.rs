@@ -32,6 +32,10 @@ const REREAD: Duration = Duration::from_mins(5);
 /// How often leases are renewed: often enough that two renewals may be late.
 const RENEWAL: Duration = Duration::from_secs(1);
 
+/// The longest rest after a round. One that took much longer was stopped in between, and leases are renewed
+/// meanwhile.
+const REST_MAX: Duration = Duration::from_millis(250);
+
 /// How long to wait before trying again what failed: at first, and at most.
 const RETRY: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(5);
@@ -187,7 +191,7 @@ impl Agent {
         }
         if is_heard {
             // Under a storm of events at most half of a CPU goes into looking.
-            self.rested = Instant::now() + started.elapsed();
+            self.rested = Instant::now() + started.elapsed().min(REST_MAX);
         }
         round
     }

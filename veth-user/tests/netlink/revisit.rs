@@ -8,7 +8,7 @@ use std::{
 };
 
 use veth_user::{
-    netlink::{Monitor, Netlink},
+    netlink::{Event, Monitor, Netlink},
     sync::{Parts, Scope, look_for_bypassed, observe_bridge, revisit},
     sysctl,
     view::BridgeView,
@@ -209,6 +209,42 @@ fn following_events_leads_to_what_a_look_at_everything_says() {
                 }
             }
             assert!(in_parts > 50, "all but {in_parts} were looks at everything");
+        });
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn whatever_is_read_after_an_overrun_may_be_about_anything_until_nothing_is_left() {
+    private(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime can be made").block_on(async {
+            let mut monitor = Monitor::subscribe().expect("root may subscribe");
+            let changes: String = (0..20_000)
+                .map(|number| format!("link set deluge mtu {}\n", 1000 + number % 2))
+                .collect();
+            let batch = format!("link add deluge up type bridge\n{changes}");
+            let file = std::env::temp_dir().join(format!("deluge-{}", std::process::id()));
+            fs::write(&file, batch).expect("there is room");
+            assert!(run(&format!("ip -batch {}", file.display())));
+            fs::remove_file(&file).expect("it is there");
+
+            let mut events = Vec::new();
+            monitor.next(&mut events).await.expect("the socket is sound");
+            assert_eq!(events, [Event::Overrun]);
+            let mut datagrams = 0;
+            while let Ok(heard) =
+                tokio::time::timeout(PATIENCE / 20, monitor.next(&mut events)).await
+            {
+                heard.expect("the socket is sound");
+                assert_eq!(events.last(), Some(&Event::Unclear), "after {datagrams}");
+                datagrams += 1;
+            }
+            assert!(datagrams > 100, "{datagrams}");
+            events.clear();
+            assert!(run("ip link set deluge mtu 1400"));
+            monitor.next(&mut events).await.expect("the socket is sound");
+            assert!(!events.contains(&Event::Unclear), "{events:?}");
         });
     });
 }
