@@ -25,8 +25,6 @@ pub struct Parts {
     pub(super) links: BTreeSet<(Option<NetnsId>, Ifindex)>,
     /// Stations, each after the bridge that knows it.
     pub(super) stations: BTreeSet<(Ifindex, Mac, Vlan)>,
-    /// The VLANs of ports.
-    pub(super) vlans: bool,
     /// The rules of nftables.
     pub(super) rules: bool,
 }
@@ -49,10 +47,9 @@ impl Scope {
             (Self::Everything, _) => {}
             (scope, Self::Everything) => *scope = Self::Everything,
             (Self::Parts(parts), Self::Parts(other)) => {
-                let Parts { mut links, mut stations, vlans, rules } = other;
+                let Parts { mut links, mut stations, rules } = other;
                 parts.links.append(&mut links);
                 parts.stations.append(&mut stations);
-                parts.vlans |= vlans;
                 parts.rules |= rules;
             }
         }
@@ -64,7 +61,8 @@ impl Scope {
         match event {
             Event::Link { netns, ifindex } => drop(parts.links.insert((netns, ifindex))),
             Event::Fdb { bridge, mac, vlan } => drop(parts.stations.insert((bridge, mac, vlan))),
-            Event::Vlan => parts.vlans = true,
+            // Of bridges that filter VLANs everything is looked at, and to others they are nothing.
+            Event::Vlan => {}
             Event::Rules => parts.rules = true,
             Event::Unclear | Event::Overrun => *self = Self::Everything,
         }
@@ -106,7 +104,7 @@ mod tests {
             panic!("that is not everything");
         };
         assert_eq!((parts.links.len(), parts.stations.len()), (2, 1));
-        assert!(!parts.rules && !parts.vlans);
+        assert!(!parts.rules);
         assert_eq!(scope_of([]), Scope::nothing());
     }
 
