@@ -3,12 +3,10 @@
 
 use std::convert::Infallible;
 use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -119,28 +117,6 @@ impl Cmd {
         Ok(output.stdout)
     }
 
-    /// Runs on the user's terminal, and hands back as well what the command wrote to stdout, and how it
-    /// ended.
-    pub(crate) fn run_and_read(mut self, what: &str) -> Result<(String, Result<()>)> {
-        self.echo();
-        self.0.stdout(Stdio::piped());
-        let mut child = self.0.spawn().with_context(|| self.cannot_start(what))?;
-        let output = Arc::new(Mutex::new(String::new()));
-        let (ending, end) = mpsc::channel::<Infallible>();
-        if let Some(stdout) = child.stdout.take() {
-            let output = Arc::clone(&output);
-            std::thread::spawn(move || {
-                pass_on(stdout, &output);
-                drop(ending);
-            });
-        }
-        let status = child.wait().with_context(|| format!("{what}: wait for it"))?;
-        // Something that it started and forgot may hold the other end for good.
-        let _ = end.recv_timeout(LAST_WORDS);
-        let output = output.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok((output, self.judge(what, status)))
-    }
-
     /// Asks a question without side effects, hence without an echo. The answer is stdout, trimmed.
     pub(crate) fn ask(mut self, what: &str) -> Result<String> {
         self.0.stdin(Stdio::null());
@@ -193,22 +169,6 @@ impl Cmd {
     }
 }
 
-/// How long to wait for what a command wrote, once it has ended.
-const LAST_WORDS: Duration = Duration::from_secs(2);
-
-/// Prints what comes line by line, and adds it to `output`.
-fn pass_on(stdout: ChildStdout, output: &Mutex<String>) {
-    for line in BufReader::new(stdout).split(b'\n') {
-        let Ok(line) = line else { return };
-        let line = String::from_utf8_lossy(&line);
-        // Whoever reads may have gone; the command goes on.
-        let _ = writeln!(std::io::stdout(), "{line}");
-        let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
-        output.push_str(&line);
-        output.push('\n');
-    }
-}
-
 /// Whether this process may do what root may do.
 pub(crate) fn is_root() -> Result<bool> {
     // procfs shows the effective uid as the owner, which saves a libc dependency for one call.
@@ -258,14 +218,6 @@ mod tests {
         let error =
             Cmd::new("no-such-program-here").ask("ask nobody").expect_err("it is not there");
         assert!(format!("{error:#}").contains("no-such-program-here"));
-    }
-
-    #[test]
-    fn what_a_command_prints_is_handed_back_however_it_ends() {
-        let cmd = Cmd::new("sh").args(["-c", "sleep 5 & echo one; echo two; exit 3"]);
-        let (output, ended) = cmd.run_and_read("talk").expect("it starts");
-        assert_eq!(output, "one\ntwo\n");
-        assert!(ended.expect_err("it fails").to_string().starts_with("talk: `sh -c"));
     }
 
     #[test]

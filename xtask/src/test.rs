@@ -1,11 +1,8 @@
 //! `cargo xtask test`: every test of the workspace, those that need root included. A test that
 //! cannot run is an error here, never a silent skip; what a kernel need not have and has not is
-//! listed at the end. So is a test that failed among the others and passed alone.
-
-mod outcome;
+//! listed at the end.
 
 use std::fs;
-use std::io::IsTerminal as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
@@ -13,11 +10,6 @@ use anyhow::{Context as _, Result, bail};
 use crate::proc::{self, Cmd};
 use crate::setup::debian;
 use crate::{Workspace, run, setup};
-use outcome::Outcome;
-
-/// How many tests that failed are run again, alone. Hundreds of them share a machine, its CPUs and the queues
-/// of its kernel, and each must end in time: of these, a few may be the machine's fault. More are not.
-const AGAIN_MAX: usize = 3;
 
 /// What the tests run from outside, as (Debian package, program, reason).
 const TEST_PACKAGES: &[(&str, &str, &str)] = &[
@@ -56,50 +48,20 @@ pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<()> {
 
     // Documentation tests run apart: for them, --include-ignored would also compile the blocks
     // marked `ignore`, which are not tests at all.
+    let mut cmd = Cmd::cargo(&workspace.root).args(["test", "--workspace", "--tests"]);
+    if let Some(runner) = runner {
+        cmd = cmd.env(runner_variable()?, runner);
+    }
+    // A test that finds a feature missing on a kernel that need not have it notes that here.
     let skips = workspace.target.join("skipped-tests");
-    let cargo = || -> Result<Cmd> {
-        let cmd = Cmd::cargo(&workspace.root).args(["test", "--workspace", "--tests"]);
-        // A test that finds a feature missing on a kernel that need not have it notes that here.
-        let cmd = cmd.env(SKIPS, skips.display().to_string());
-        Ok(match runner {
-            Some(runner) => cmd.env(runner_variable()?, runner),
-            None => cmd,
-        })
-    };
     let _ = fs::remove_file(&skips);
-    let color = if std::io::stdout().is_terminal() { "always" } else { "never" };
-    let cmd = cargo()?.args(["--no-fail-fast", "--", "--include-ignored", "--color", color]);
-    let (output, tested) = cmd.args(&args.filters).run_and_read("run the tests")?;
-    let tested = tested.or_else(|error| run_again(&Outcome::of(&output), error, cargo));
+    cmd = cmd.env(SKIPS, skips.display().to_string());
+    let tested = cmd.args(["--", "--include-ignored"]).args(&args.filters).run("run the tests");
     list_skips(&skips);
     tested?;
 
     let doc = Cmd::cargo(&workspace.root).args(["test", "--workspace", "--doc", "--"]);
     doc.args(&args.filters).run("run the documentation tests")
-}
-
-/// Runs tests that failed once more, one by one, and lists them when they pass; hands `error` on when that is
-/// no use.
-fn run_again(
-    outcome: &Outcome,
-    error: anyhow::Error,
-    cargo: impl FnOnce() -> Result<Cmd>,
-) -> Result<()> {
-    let Outcome { failed, crashed, .. } = outcome;
-    if failed.is_empty() || failed.len() > AGAIN_MAX || *crashed > 0 {
-        return Err(error);
-    }
-    eprintln!("error: {error:#}");
-    let cmd = cargo()?.args(["--", "--include-ignored", "--exact", "--test-threads=1"]);
-    let (output, again) = cmd.args(failed).run_and_read("run again what failed")?;
-    again?;
-    if Outcome::of(&output).passed < failed.len() {
-        return Err(error);
-    }
-    for name in failed {
-        eprintln!("unsteady: {name} failed among all tests, and passed alone");
-    }
-    Ok(())
 }
 
 /// Lists what was skipped, which is not the same as passed.
