@@ -13,9 +13,7 @@ use crate::view::{BridgeFdbEntry, FdbKind};
 impl Netlink {
     /// The forwarding entries of `bridge`.
     pub fn bridge_fdb(&mut self, bridge: Ifindex) -> Result<Vec<BridgeFdbEntry>, NetlinkError> {
-        let mut message = NeighbourMessage::default();
-        message.header.family = AddressFamily::Bridge;
-        message.attributes.push(NeighbourAttribute::Controller(bridge.0));
+        let message = question_to(bridge);
         let answer = self.dump(&RouteNetlinkMessage::GetNeighbour(message), || {
             format!("list forwarding entries of bridge {}", bridge.0)
         })?;
@@ -40,9 +38,7 @@ impl Netlink {
         mac: Mac,
         vlan: Vlan,
     ) -> Result<Option<BridgeFdbEntry>, NetlinkError> {
-        let mut message = NeighbourMessage::default();
-        message.header.family = AddressFamily::Bridge;
-        message.attributes.push(NeighbourAttribute::Controller(bridge.0));
+        let mut message = question_to(bridge);
         message.attributes.push(NeighbourAttribute::LinkLayerAddress(mac.0.to_vec()));
         if vlan != Vlan::NONE {
             message.attributes.push(NeighbourAttribute::Vlan(vlan.0));
@@ -106,6 +102,14 @@ impl Netlink {
     }
 }
 
+/// A question for entries of `bridge`.
+fn question_to(bridge: Ifindex) -> NeighbourMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family = AddressFamily::Bridge;
+    message.attributes.push(NeighbourAttribute::Controller(bridge.0));
+    message
+}
+
 fn message_of(port: Ifindex, mac: Mac) -> NeighbourMessage {
     let mut message = NeighbourMessage::default();
     message.header.family = AddressFamily::Bridge;
@@ -115,22 +119,36 @@ fn message_of(port: Ifindex, mac: Mac) -> NeighbourMessage {
     message
 }
 
-fn entry_of(message: &NeighbourMessage, bridge: Ifindex) -> Option<BridgeFdbEntry> {
-    let mut mac = None;
-    let mut controller = None;
-    let mut age_ms = 0;
-    let mut vlan = Vlan::NONE;
+/// What a message says of a station.
+pub(super) struct Told {
+    pub(super) mac: Option<Mac>,
+    pub(super) vlan: Vlan,
+    /// The bridge that knows it; none where a device says it of its own filter.
+    pub(super) controller: Option<Ifindex>,
+    age_ms: u64,
+}
+
+/// Reads a message about a station, be it an answer or unasked.
+pub(super) fn told_by(message: &NeighbourMessage) -> Told {
+    let mut told = Told { mac: None, vlan: Vlan::NONE, controller: None, age_ms: 0 };
     for attribute in &message.attributes {
         match attribute {
             NeighbourAttribute::LinkLayerAddress(bytes) => {
-                mac = bytes.as_slice().try_into().ok().map(Mac);
+                told.mac = bytes.as_slice().try_into().ok().map(Mac);
             }
-            NeighbourAttribute::Controller(ifindex) => controller = Some(Ifindex(*ifindex)),
-            NeighbourAttribute::CacheInfo(info) => age_ms = u64::from(info.updated) * TICK_MS,
-            NeighbourAttribute::Vlan(id) => vlan = Vlan(*id),
+            NeighbourAttribute::Controller(ifindex) => told.controller = Some(Ifindex(*ifindex)),
+            NeighbourAttribute::CacheInfo(info) => {
+                told.age_ms = u64::from(info.updated) * TICK_MS;
+            }
+            NeighbourAttribute::Vlan(id) => told.vlan = Vlan(*id),
             _ => {}
         }
     }
+    told
+}
+
+fn entry_of(message: &NeighbourMessage, bridge: Ifindex) -> Option<BridgeFdbEntry> {
+    let Told { mac, vlan, controller, age_ms } = told_by(message);
     let port = Ifindex(message.header.ifindex);
     // Devices answer with their own filters (NTF_SELF) in the same dump; those are no stations, unless they
     // are addresses that the bridge itself has from devices on top of it.

@@ -1,8 +1,8 @@
 //! Events: that something about links or forwarding entries changed, here or in a namespace
 //! that holds the peer of a local link; or that rules of nftables did, here.
 //!
-//! An event says only where to look again. What is true is asked for afterwards, so a lost or
-//! late event does no more harm than a second look.
+//! An event says only where to look again. What is true is asked for afterwards, so a late event does no
+//! more harm than a second look. That some were lost is an event as well, about everything.
 
 use std::{
     io::{self, IoSliceMut},
@@ -13,10 +13,7 @@ use std::{
 };
 
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::{
-    AddressFamily, RouteNetlinkMessage,
-    neighbour::{NeighbourAttribute, NeighbourMessage},
-};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage, neighbour::NeighbourMessage};
 use netlink_sys::{
     Socket,
     protocols::{NETLINK_NETFILTER, NETLINK_ROUTE},
@@ -32,7 +29,11 @@ use nix::{
 use tokio::{io::Interest, net::UnixDatagram};
 use veth_common::{Ifindex, Mac, Vlan};
 
-use super::{NetlinkError, vlan::VLAN_EVENTS};
+use super::{
+    NetlinkError,
+    fdb::{Told, told_by},
+    vlan::VLAN_EVENTS,
+};
 use crate::view::NetnsId;
 
 /// `RTNLGRP_LINK`, `RTNLGRP_NEIGH` and `RTNLGRP_TC`.
@@ -193,37 +194,38 @@ impl Subscription {
     /// Waits for a datagram. Safe to cancel.
     async fn receive(&mut self) -> io::Result<Received<'_>> {
         let Self { socket, datagram, is_congested } = self;
-        let mut read = || {
-            let mut parts = [IoSliceMut::new(datagram)];
-            let mut space = cmsg_space!(i32);
-            let received = recvmsg::<()>(
-                socket.as_raw_fd(),
-                &mut parts,
-                Some(&mut space),
-                MsgFlags::MSG_DONTWAIT,
-            )?;
-            if received.flags.contains(MsgFlags::MSG_TRUNC) {
-                // The same to whoever listens: some of it is lost.
-                return Err(Errno::ENOBUFS.into());
-            }
-            Ok((received.bytes, netns_of(&received)?))
-        };
-        let note = || {
-            let read = read();
-            match read.as_ref().map_err(io::Error::raw_os_error) {
-                Err(Some(errno)) if errno == Errno::ENOBUFS as i32 => *is_congested = true,
-                Err(Some(errno)) if errno == Errno::EAGAIN as i32 => *is_congested = false,
+        let read = || {
+            let read = read_from(socket, datagram);
+            match read {
+                Err(Errno::ENOBUFS) => *is_congested = true,
+                Err(Errno::EAGAIN) => *is_congested = false,
                 _ => {}
             }
-            read
+            Ok(read?)
         };
-        let (length, netns) = socket.async_io(Interest::READABLE, note).await?;
+        let (length, netns) = socket.async_io(Interest::READABLE, read).await?;
         Ok(Received { datagram: &self.datagram[..length], netns, is_among_lost: self.is_congested })
     }
 }
 
+/// The length of the next datagram, which is then in `datagram`, and the namespace that it comes from.
+fn read_from(
+    socket: &UnixDatagram,
+    datagram: &mut [u8],
+) -> Result<(usize, Option<NetnsId>), Errno> {
+    let mut parts = [IoSliceMut::new(datagram)];
+    let mut space = cmsg_space!(i32);
+    let received =
+        recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_DONTWAIT)?;
+    if received.flags.contains(MsgFlags::MSG_TRUNC) {
+        // The same to whoever listens: some of it is lost.
+        return Err(Errno::ENOBUFS);
+    }
+    Ok((received.bytes, netns_of(&received)?))
+}
+
 /// The namespace that a datagram comes from, when that is not the one of the socket, or has an id there.
-fn netns_of(received: &RecvMsg<'_, '_, ()>) -> io::Result<Option<NetnsId>> {
+fn netns_of(received: &RecvMsg<'_, '_, ()>) -> Result<Option<NetnsId>, Errno> {
     const OTHER_NAMESPACE: (i32, i32) = (libc::SOL_NETLINK, libc::NETLINK_LISTEN_ALL_NSID);
     Ok(received.cmsgs()?.find_map(|control| match control {
         ControlMessageOwned::Unknown(control) => {
@@ -279,20 +281,9 @@ fn event_of(payload: NetlinkPayload<RouteNetlinkMessage>, netns: Option<NetnsId>
 }
 
 fn station_of(message: &NeighbourMessage) -> Event {
-    let mut mac = None;
-    let mut vlan = Vlan::NONE;
+    let Told { mac, vlan, controller, .. } = told_by(message);
     // An entry of the bridge itself need not name it twice.
-    let mut bridge = Ifindex(message.header.ifindex);
-    for attribute in &message.attributes {
-        match attribute {
-            NeighbourAttribute::LinkLayerAddress(bytes) => {
-                mac = bytes.as_slice().try_into().ok().map(Mac);
-            }
-            NeighbourAttribute::Controller(ifindex) => bridge = Ifindex(*ifindex),
-            NeighbourAttribute::Vlan(id) => vlan = Vlan(*id),
-            _ => {}
-        }
-    }
+    let bridge = controller.unwrap_or(Ifindex(message.header.ifindex));
     mac.map_or(Event::Unclear, |mac| Event::Fdb { bridge, mac, vlan })
 }
 

@@ -185,10 +185,10 @@ impl Agent {
     ) -> Result<Reconciled, SyncError> {
         let _lock = FabricLock::acquire(self.fabric.as_str(), stop, &mut || {})?;
         let started = Instant::now();
-        let round = self.reconciler.follow(scope, stop);
-        if self.reconciler.was_whole() {
+        if scope == Scope::Everything {
             self.audited = started;
         }
+        let round = self.reconciler.follow(scope, stop);
         if is_heard {
             // Under a storm of events at most half of a CPU goes into looking.
             self.rested = Instant::now() + started.elapsed().min(REST_MAX);
@@ -221,9 +221,10 @@ impl Agent {
                 self.renewal = Some(Instant::now() + RENEWAL);
                 // What failed is tried again, and told of, by a look.
                 if let Some(due) = self.reconciler.renew().unwrap_or(Some(Scope::Everything)) {
-                    let (mut scope, _) = self.heard.take().unwrap_or((due.clone(), Instant::now()));
+                    let (scope, until) =
+                        self.heard.get_or_insert((Scope::nothing(), Instant::now()));
                     scope.merge(due);
-                    self.heard = Some((scope, Instant::now()));
+                    *until = Instant::now();
                 }
             }
             if Instant::now() >= audit {

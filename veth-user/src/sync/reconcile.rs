@@ -43,8 +43,6 @@ pub struct Reconciler {
     attached: BTreeMap<Ifindex, (PortSlot, Hook)>,
     /// Those that it was attached to since leases were last renewed.
     fresh: BTreeSet<Ifindex>,
-    /// Whether the last round looked at everything.
-    was_whole: bool,
     /// An adopted bridge as it was when everything in the maps was true of it.
     seen: Option<BridgeView>,
     /// Until when entries of an adopted bridge may be used.
@@ -157,7 +155,6 @@ impl Reconciler {
             written,
             attached: BTreeMap::new(),
             fresh: BTreeSet::new(),
-            was_whole: false,
             seen: None,
             lease: new_lease(),
             refresher: Refresher::default(),
@@ -184,7 +181,6 @@ impl Reconciler {
     /// round that failed, everything is looked at.
     pub(super) fn follow(&mut self, scope: Scope, stop: &Stop) -> Result<Reconciled, SyncError> {
         let path = self.datapath.path();
-        self.was_whole = false;
         if self.keeping == Keeping::Managed {
             // `up` may have written since.
             self.datapath.tables().forget();
@@ -199,7 +195,6 @@ impl Reconciler {
         let pardoned = self.datapath.tables().revoked(served(&self.written))?;
         let Look { view, extent } = self.look(scope, &pardoned)?;
         let is_whole = extent == Extent::Whole;
-        self.was_whole = is_whole;
         let is_eligible = |port: &&PortView| eligibility(&view, port, path).is_ok();
         let mut done = Reconciled {
             ports: view.ports.len(),
@@ -335,11 +330,6 @@ impl Reconciler {
     /// Has the next round read the maps, whatever was written to them before.
     pub(super) fn suspect(&mut self) {
         self.datapath.tables().forget();
-    }
-
-    /// Whether the last round looked at everything.
-    pub(super) const fn was_whole(&self) -> bool {
-        self.was_whole
     }
 
     /// How long the bridge may be left alone before stations that it does not see are forgotten by it.

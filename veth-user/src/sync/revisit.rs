@@ -43,7 +43,8 @@ pub fn revisit(
     if view.filters_vlans() {
         return Ok(None);
     }
-    let before = all_but_stations(&view);
+    let mut stations = std::mem::take(&mut view.fdb);
+    let before = view.clone();
     // Not every watcher of the bridge makes an event of it.
     if !revisit_bridge(host, &mut view)? {
         return Ok(None);
@@ -57,16 +58,12 @@ pub fn revisit(
     if !due.is_empty() {
         look_for_filters(host, &mut view, |port| due.contains(&port))?;
     }
+    let is_changed = view != before;
     // Last: the bridge may still be about to learn what the program saw.
-    let Some(has_moved) = revisit_stations(host, &mut view, parts)? else { return Ok(None) };
-    let is_changed = has_moved || before != all_but_stations(&view);
-    Ok(Some(Revisited { view, ports: due, is_changed }))
-}
-
-fn all_but_stations(view: &BridgeView) -> BridgeView {
-    let BridgeView { bridge, ports, fdb: _, pvids, bypassed, allowed } = view;
-    let (bridge, ports, pvids) = (bridge.clone(), ports.clone(), pvids.clone());
-    BridgeView { bridge, ports, fdb: Vec::new(), pvids, bypassed: *bypassed, allowed: *allowed }
+    let has_moved = revisit_stations(host, view.bridge.ifindex, &mut stations, parts)?;
+    view.fdb = stations;
+    let revisited = |has_moved| Revisited { view, ports: due, is_changed: is_changed || has_moved };
+    Ok(has_moved.map(revisited))
 }
 
 /// False when it is another kind of bridge by now, or gone, or has another number of watchers: a device on
@@ -125,17 +122,17 @@ fn revisit_ports(
 /// out none by itself, or not of that address.
 fn revisit_stations(
     host: &mut Netlink,
-    view: &mut BridgeView,
+    bridge: Ifindex,
+    stations: &mut Vec<BridgeFdbEntry>,
     parts: &Parts,
 ) -> Result<Option<bool>, NetlinkError> {
-    let bridge = view.bridge.ifindex;
     let of_bridge = parts.stations.iter().filter(|(of, ..)| *of == bridge);
     let due: BTreeSet<(Mac, Vlan)> = of_bridge.map(|(_, mac, vlan)| (*mac, *vlan)).collect();
     if due.is_empty() {
         return Ok(Some(false));
     }
     let is_due = |entry: &mut BridgeFdbEntry| due.contains(&(entry.mac, entry.vlan));
-    let mut before: Vec<_> = view.fdb.extract_if(.., is_due).collect();
+    let mut before: Vec<_> = stations.extract_if(.., is_due).collect();
     if before.iter().any(|entry| entry.port == bridge) {
         // The bridge has addresses from devices on top of it, too, which are listed and never given out alone.
         return Ok(None);
@@ -150,6 +147,6 @@ fn revisit_stations(
     before.sort();
     let place = |entry: &BridgeFdbEntry| (entry.mac, entry.vlan, entry.port, entry.kind);
     let is_changed = !before.iter().map(place).eq(now.iter().map(place));
-    view.fdb.append(&mut now);
+    stations.append(&mut now);
     Ok(Some(is_changed))
 }

@@ -21,7 +21,9 @@ use veth_user::{
     view::{Bypass, Bypasses},
 };
 
-use crate::{BLUE_MAC, MTU_BYTES, RED_MAC, ifindex, namespace, output, private, set_up, skip};
+use crate::{
+    BLUE_MAC, MTU_BYTES, RED_MAC, ifindex, namespace, output, private, private_async, set_up, skip,
+};
 
 /// Longer than a tool takes to start or to end.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -162,21 +164,18 @@ fn whoever_watches_the_bridge_makes_it_promiscuous_and_is_found() {
 #[test]
 #[ignore = "needs root"]
 fn change_of_rules_is_an_event() {
-    private(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.expect("a runtime can be made").block_on(async {
-            let mut monitor = Monitor::subscribe().expect("root may subscribe");
-            if !is_done("nft", "add table bridge t") {
-                skip("events of rules: this kernel has no nftables");
-                return;
-            }
-            let mut events = Vec::new();
-            while !events.contains(&Event::Rules) {
-                let next = monitor.next(&mut events);
-                let heard = tokio::time::timeout(Duration::from_secs(10), next).await;
-                heard.expect("the kernel tells of it").expect("the socket is sound");
-            }
-        });
+    private_async(async || {
+        let mut monitor = Monitor::subscribe().expect("root may subscribe");
+        if !is_done("nft", "add table bridge t") {
+            skip("events of rules: this kernel has no nftables");
+            return;
+        }
+        let mut events = Vec::new();
+        while !events.contains(&Event::Rules) {
+            let next = monitor.next(&mut events);
+            let heard = tokio::time::timeout(Duration::from_secs(10), next).await;
+            heard.expect("the kernel tells of it").expect("the socket is sound");
+        }
     });
 }
 

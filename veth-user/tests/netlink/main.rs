@@ -30,6 +30,14 @@ fn private<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     netns::private(work).expect("root can make namespaces")
 }
 
+/// The same for work that waits for the kernel.
+fn private_async(work: impl AsyncFnOnce() + Send) {
+    private(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime can be made").block_on(work());
+    });
+}
+
 /// A namespace in which nobody but the test sends anything: without IPv6, unless it asks for it.
 fn namespace(name: &str) -> Netns {
     let prepare = || {

@@ -14,7 +14,7 @@ use veth_user::{
     view::BridgeView,
 };
 
-use crate::{private, skip};
+use crate::{private_async, skip};
 
 /// Longer than the kernel takes to tell of anything.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -160,92 +160,84 @@ fn run(line: &str) -> bool {
 #[test]
 #[ignore = "needs root"]
 fn following_events_leads_to_what_a_look_at_everything_says() {
-    private(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.expect("a runtime can be made").block_on(async {
-            // Whatever is sent by itself comes at any time.
-            for which in ["all", "default"] {
-                let path = format!("/proc/sys/net/ipv6/conf/{which}/disable_ipv6");
-                fs::write(path, "1").expect("a namespace's settings are writable");
-            }
-            sysctl::set_bridge_netfilter(&[]).expect("a namespace's settings are writable");
-            assert!(run("ip netns attach here $$"));
-            assert!(run("ip link add lab type bridge; ip link set lab up"));
-            for number in 1..=3 {
-                assert!(run(&format!(
-                    "ip netns add n{number}
+    private_async(async || {
+        // Whatever is sent by itself comes at any time.
+        for which in ["all", "default"] {
+            let path = format!("/proc/sys/net/ipv6/conf/{which}/disable_ipv6");
+            fs::write(path, "1").expect("a namespace's settings are writable");
+        }
+        sysctl::set_bridge_netfilter(&[]).expect("a namespace's settings are writable");
+        assert!(run("ip netns attach here $$"));
+        assert!(run("ip link add lab type bridge; ip link set lab up"));
+        for number in 1..=3 {
+            assert!(run(&format!(
+                "ip netns add n{number}
                      ip netns exec n{number} sysctl -qw net.ipv6.conf.all.disable_ipv6=1
                      ip link add p{number} type veth peer name eth0 netns n{number}
                      ip link set p{number} master lab up
                      ip -n n{number} addr add 10.0.0.{number}/24 dev eth0
                      ip -n n{number} link set eth0 up"
-                )));
+            )));
+        }
+        let mut monitor = Monitor::subscribe().expect("root may subscribe");
+        let mut host = Netlink::open().expect("a socket");
+        let mut known = look(&mut host);
+        let mut in_parts = 0;
+        let lines = EVENTS.lines().map(str::trim);
+        for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            if !run(line) {
+                skip(&format!("following {line:?}: it cannot be done here"));
             }
-            let mut monitor = Monitor::subscribe().expect("root may subscribe");
-            let mut host = Netlink::open().expect("a socket");
-            let mut known = look(&mut host);
-            let mut in_parts = 0;
-            let lines = EVENTS.lines().map(str::trim);
-            for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
-                if !run(line) {
-                    skip(&format!("following {line:?}: it cannot be done here"));
+            let started = Instant::now();
+            loop {
+                let (followed, is_in_parts) = follow(&mut host, &mut monitor, known).await;
+                known = followed;
+                in_parts += u32::from(is_in_parts);
+                let everything = comparable(look(&mut host));
+                let followed = comparable(known.clone());
+                if followed == everything {
+                    break;
                 }
-                let started = Instant::now();
-                loop {
-                    let (followed, is_in_parts) = follow(&mut host, &mut monitor, known).await;
-                    known = followed;
-                    in_parts += u32::from(is_in_parts);
-                    let everything = comparable(look(&mut host));
-                    let followed = comparable(known.clone());
-                    if followed == everything {
-                        break;
-                    }
-                    // A port's carrier and what comes of it are told of later.
-                    assert!(
-                        started.elapsed() < PATIENCE,
-                        "{line}: followed to what is not so:\n{}",
-                        differences(&followed, &everything)
-                    );
-                }
+                // A port's carrier and what comes of it are told of later.
+                assert!(
+                    started.elapsed() < PATIENCE,
+                    "{line}: followed to what is not so:\n{}",
+                    differences(&followed, &everything)
+                );
             }
-            assert!(in_parts > 50, "all but {in_parts} were looks at everything");
-        });
+        }
+        assert!(in_parts > 50, "all but {in_parts} were looks at everything");
     });
 }
 
 #[test]
 #[ignore = "needs root"]
 fn whatever_is_read_after_an_overrun_may_be_about_anything_until_nothing_is_left() {
-    private(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.expect("a runtime can be made").block_on(async {
-            let mut monitor = Monitor::subscribe().expect("root may subscribe");
-            let changes: String = (0..20_000)
-                .map(|number| format!("link set deluge mtu {}\n", 1000 + number % 2))
-                .collect();
-            let batch = format!("link add deluge up type bridge\n{changes}");
-            let file = std::env::temp_dir().join(format!("deluge-{}", std::process::id()));
-            fs::write(&file, batch).expect("there is room");
-            assert!(run(&format!("ip -batch {}", file.display())));
-            fs::remove_file(&file).expect("it is there");
+    private_async(async || {
+        let mut monitor = Monitor::subscribe().expect("root may subscribe");
+        let changes: String = (0..20_000)
+            .map(|number| format!("link set deluge mtu {}\n", 1000 + number % 2))
+            .collect();
+        let batch = format!("link add deluge up type bridge\n{changes}");
+        let file = std::env::temp_dir().join(format!("deluge-{}", std::process::id()));
+        fs::write(&file, batch).expect("there is room");
+        assert!(run(&format!("ip -batch {}", file.display())));
+        fs::remove_file(&file).expect("it is there");
 
-            let mut events = Vec::new();
-            monitor.next(&mut events).await.expect("the socket is sound");
-            assert_eq!(events, [Event::Overrun]);
-            let mut datagrams = 0;
-            while let Ok(heard) =
-                tokio::time::timeout(PATIENCE / 20, monitor.next(&mut events)).await
-            {
-                heard.expect("the socket is sound");
-                assert_eq!(events.last(), Some(&Event::Unclear), "after {datagrams}");
-                datagrams += 1;
-            }
-            assert!(datagrams > 100, "{datagrams}");
-            events.clear();
-            assert!(run("ip link set deluge mtu 1400"));
-            monitor.next(&mut events).await.expect("the socket is sound");
-            assert!(!events.contains(&Event::Unclear), "{events:?}");
-        });
+        let mut events = Vec::new();
+        monitor.next(&mut events).await.expect("the socket is sound");
+        assert_eq!(events, [Event::Overrun]);
+        let mut datagrams = 0;
+        while let Ok(heard) = tokio::time::timeout(PATIENCE / 20, monitor.next(&mut events)).await {
+            heard.expect("the socket is sound");
+            assert_eq!(events.last(), Some(&Event::Unclear), "after {datagrams}");
+            datagrams += 1;
+        }
+        assert!(datagrams > 100, "{datagrams}");
+        events.clear();
+        assert!(run("ip link set deluge mtu 1400"));
+        monitor.next(&mut events).await.expect("the socket is sound");
+        assert!(!events.contains(&Event::Unclear), "{events:?}");
     });
 }
 
