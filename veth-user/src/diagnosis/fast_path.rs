@@ -244,7 +244,8 @@ mod tests {
         let vlans = |state, is_untagged| {
             move |bridge: &mut BridgeFacts| {
                 let (vlan_filtering, ageing_ms) = (VlanFiltering::Plain, 300_000);
-                bridge.view.bridge.kind = LinkKind::Bridge { vlan_filtering, ageing_ms };
+                bridge.view.bridge.kind =
+                    LinkKind::Bridge { vlan_filtering, ageing_ms, calls_netfilter: false };
                 let pvid = Pvid { vlan: Vlan(10), is_untagged, state };
                 let port = bridge.view.ports[0].link.ifindex;
                 bridge.view.pvids = Some([(port, pvid)].into());

@@ -111,7 +111,11 @@ impl World {
         let bridge = self.device(
             "host",
             "br0",
-            LinkKind::Bridge { vlan_filtering: VlanFiltering::Off, ageing_ms: 300_000 },
+            LinkKind::Bridge {
+                vlan_filtering: VlanFiltering::Off,
+                ageing_ms: 300_000,
+                calls_netfilter: false,
+            },
         );
         let peers = netns.map(|netns| {
             let [port, peer] = self.pair("host", netns);

@@ -246,7 +246,7 @@ mod tests {
     fn talking_in_vlans() -> BridgeView {
         let mut view = view(vec![pair(5, 1), pair(6, 2), pair(7, 3), pair(8, 4)]);
         let (vlan_filtering, ageing_ms) = (VlanFiltering::Plain, 300_000);
-        view.bridge.kind = LinkKind::Bridge { vlan_filtering, ageing_ms };
+        view.bridge.kind = LinkKind::Bridge { vlan_filtering, ageing_ms, calls_netfilter: false };
         let vlans = [(5, 10), (6, 10), (7, 20), (8, 20)];
         let pvid = |id| Pvid { vlan: Vlan(id), is_untagged: true, state: PortState::Forwarding };
         view.pvids = Some(vlans.map(|(port, id)| (Ifindex(port), pvid(id))).into());
@@ -282,8 +282,11 @@ mod tests {
         let mut view = talking_in_vlans();
         view.fdb.push(learned(1, 6, 0));
         assert!(is_served(&Tables::leased(&view, UNTIL), 1));
-        view.bridge.kind =
-            LinkKind::Bridge { vlan_filtering: VlanFiltering::Off, ageing_ms: 300_000 };
+        view.bridge.kind = LinkKind::Bridge {
+            vlan_filtering: VlanFiltering::Off,
+            ageing_ms: 300_000,
+            calls_netfilter: false,
+        };
         let entry = Tables::leased(&view, UNTIL).fdb[&inside(1)];
         assert_eq!((entry.port, entry.vlan), (Ifindex(6), Vlan::NONE));
     }

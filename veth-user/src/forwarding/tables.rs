@@ -211,8 +211,15 @@ pub(super) mod tests {
     }
 
     pub(crate) fn view(ports: Vec<PortView>) -> BridgeView {
-        let bridge =
-            link(3, LinkKind::Bridge { vlan_filtering: VlanFiltering::Off, ageing_ms: 300_000 }, 1);
+        let bridge = link(
+            3,
+            LinkKind::Bridge {
+                vlan_filtering: VlanFiltering::Off,
+                ageing_ms: 300_000,
+                calls_netfilter: false,
+            },
+            1,
+        );
         BridgeView {
             bridge,
             ports,

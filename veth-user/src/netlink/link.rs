@@ -106,26 +106,6 @@ impl Netlink {
         }
     }
 
-    /// Whether a bridge was itself told to hand frames to iptables, ip6tables or arptables, whatever
-    /// the setting of its namespace says.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel cannot be asked. A bridge that is gone hands frames to nobody.
-    #[doc(alias = "IFLA_BR_NF_CALL_IPTABLES")]
-    pub fn bridge_calls_netfilter(&mut self, bridge: Ifindex) -> Result<bool, NetlinkError> {
-        let mut message = LinkMessage::default();
-        message.header.index = bridge.0;
-        let answer = self
-            .get(RouteNetlinkMessage::GetLink(message), || format!("look up bridge {}", bridge.0));
-        match answer {
-            Ok(RouteNetlinkMessage::NewLink(message)) => Ok(calls_netfilter(&message)),
-            Ok(_) => Ok(false),
-            Err(error) if error.is_not_found() => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
     fn link(
         &mut self,
         message: LinkMessage,
@@ -251,7 +231,11 @@ fn take_infos(link: &mut Link, infos: &[LinkInfo]) {
         match info {
             LinkInfo::Kind(InfoKind::Veth) => link.kind = LinkKind::Veth,
             LinkInfo::Kind(InfoKind::Bridge) => {
-                link.kind = LinkKind::Bridge { vlan_filtering: VlanFiltering::Off, ageing_ms: 0 };
+                link.kind = LinkKind::Bridge {
+                    vlan_filtering: VlanFiltering::Off,
+                    ageing_ms: 0,
+                    calls_netfilter: false,
+                };
             }
             LinkInfo::Kind(kind) => link.kind = LinkKind::Other(kind.to_string()),
             LinkInfo::Data(InfoData::Bridge(settings)) => {
@@ -262,6 +246,7 @@ fn take_infos(link: &mut Link, infos: &[LinkInfo]) {
                 link.kind = LinkKind::Bridge {
                     vlan_filtering: vlan_filtering_of(settings),
                     ageing_ms: u64::from(ageing.unwrap_or_default()) * TICK_MS,
+                    calls_netfilter: calls_netfilter(settings),
                 };
             }
             LinkInfo::PortData(InfoPortData::BridgePort(settings)) => {
@@ -288,16 +273,8 @@ fn vlan_filtering_of(settings: &[InfoBridge]) -> VlanFiltering {
     if has_trees { VlanFiltering::SpanningTrees } else { VlanFiltering::Plain }
 }
 
-fn calls_netfilter(message: &LinkMessage) -> bool {
-    let infos = message.attributes.iter().filter_map(|attribute| match attribute {
-        LinkAttribute::LinkInfo(infos) => Some(infos),
-        _ => None,
-    });
-    let settings = infos.flatten().filter_map(|info| match info {
-        LinkInfo::Data(InfoData::Bridge(settings)) => Some(settings),
-        _ => None,
-    });
-    settings.flatten().any(|setting| {
+fn calls_netfilter(settings: &[InfoBridge]) -> bool {
+    settings.iter().any(|setting| {
         matches!(
             setting,
             InfoBridge::NfCallIpTables(true)

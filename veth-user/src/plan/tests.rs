@@ -105,8 +105,11 @@ impl Model {
         match step.clone() {
             Step::CreateBridge { mac, mtu_bytes } => {
                 assert_eq!(self.observed.bridge, BridgeState::Absent);
-                let kind =
-                    LinkKind::Bridge { vlan_filtering: VlanFiltering::Off, ageing_ms: 300_000 };
+                let kind = LinkKind::Bridge {
+                    vlan_filtering: VlanFiltering::Off,
+                    ageing_ms: 300_000,
+                    calls_netfilter: false,
+                };
                 let ifindex = self.next_ifindex();
                 self.observed.bridge = BridgeState::Ours(link(ifindex, kind, mac, mtu_bytes));
             }

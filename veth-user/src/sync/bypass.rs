@@ -25,15 +25,12 @@ const EBTABLES_MODULES: [&str; 3] = ["ebtable_filter", "ebtable_nat", "ebtable_b
 ///
 /// When the kernel cannot be asked. What it was built without is not there to be passed by.
 pub fn look_for_bypassed(host: &mut Netlink, view: &mut BridgeView) -> Result<(), SyncError> {
-    look_for_rules(host, view)?;
+    look_for_rules(view)?;
     look_for_filters(host, view, |_| true)
 }
 
 /// The part of it that netfilter has a hand in, which is known for all ports at once.
-pub(super) fn look_for_rules(
-    host: &mut Netlink,
-    view: &mut BridgeView,
-) -> Result<(), NetlinkError> {
+pub(super) fn look_for_rules(view: &mut BridgeView) -> Result<(), NetlinkError> {
     let mut netfilter = match Netfilter::open() {
         Ok(netfilter) => Some(netfilter),
         Err(error) if error.is_unsupported() => None,
@@ -43,7 +40,7 @@ pub(super) fn look_for_rules(
         Some(netfilter) => netfilter.hooked_devices()?,
         None => HookedDevices::default(),
     };
-    view.bypassed = of_bridge(host, netfilter.as_mut(), &view.bridge)?;
+    view.bypassed = of_bridge(netfilter.as_mut(), &view.bridge)?;
     for port in view.ports.iter_mut().filter(|port| port.link.kind == LinkKind::Veth) {
         let rules = when(Bypass::NftNetdev, devices.contains(&port.link.name));
         port.bypassed = port.bypassed.without(Bypass::NftNetdev).or(rules);
@@ -101,15 +98,10 @@ fn when(bypass: Bypass, is_found: bool) -> Bypasses {
 }
 
 /// What concerns all ports.
-fn of_bridge(
-    host: &mut Netlink,
-    netfilter: Option<&mut Netfilter>,
-    bridge: &Link,
-) -> Result<Bypasses, NetlinkError> {
-    let calls =
-        !sysctl::bridge_netfilter().is_empty() || host.bridge_calls_netfilter(bridge.ifindex)?;
-    let found =
-        when(Bypass::BrNetfilter, calls).or(when(Bypass::Promiscuous, bridge.promiscuity > 0));
+fn of_bridge(netfilter: Option<&mut Netfilter>, bridge: &Link) -> Result<Bypasses, NetlinkError> {
+    let is_told = matches!(bridge.kind, LinkKind::Bridge { calls_netfilter: true, .. });
+    let found = when(Bypass::BrNetfilter, is_told || !sysctl::bridge_netfilter().is_empty())
+        .or(when(Bypass::Promiscuous, bridge.promiscuity > 0));
     let Some(netfilter) = netfilter else { return Ok(found) };
     // A kernel that does not list its hooks may still show that a module has been loaded, though
     // not for which namespace.

@@ -53,7 +53,7 @@ pub fn revisit(
     revisit_ports(host, &mut view, &due)?;
     if parts.rules || !parts.links.is_empty() || view.bridge != before.bridge {
         // Rules name devices, so that one that is new or renamed may be in some.
-        look_for_rules(host, &mut view)?;
+        look_for_rules(&mut view)?;
     }
     if !due.is_empty() {
         look_for_filters(host, &mut view, |port| due.contains(&port))?;

@@ -52,6 +52,9 @@ pub enum LinkKind {
         vlan_filtering: VlanFiltering,
         /// After how many milliseconds it forgets a station that was not seen.
         ageing_ms: u64,
+        /// Whether it was itself told to hand frames to iptables, ip6tables or arptables, whatever the setting of
+        /// its namespace says.
+        calls_netfilter: bool,
     },
     /// Anything else, by the kernel's name; empty for hardware.
     Other(String),

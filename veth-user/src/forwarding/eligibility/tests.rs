@@ -36,7 +36,7 @@ fn bridge_that_is_down_serves_nobody() {
 /// A bridge whose first port has untagged frames in VLAN 10, and its second in VLAN 20.
 fn filter_vlans(view: &mut BridgeView) -> &mut BTreeMap<Ifindex, Pvid> {
     let vlan_filtering = VlanFiltering::Plain;
-    view.bridge.kind = LinkKind::Bridge { vlan_filtering, ageing_ms: 0 };
+    view.bridge.kind = LinkKind::Bridge { vlan_filtering, ageing_ms: 0, calls_netfilter: false };
     let pvid = |id| Pvid { vlan: Vlan(id), is_untagged: true, state: PortState::Forwarding };
     view.pvids.insert([(Ifindex(5), pvid(10)), (Ifindex(6), pvid(20))].into())
 }
@@ -72,7 +72,8 @@ fn port_whose_untagged_frames_the_bridge_would_tag_or_drop_is_refused() {
 fn bridge_that_filters_otherwise_or_unseen_serves_nobody() {
     let filter = |view: &mut BridgeView, vlan_filtering| {
         filter_vlans(view);
-        view.bridge.kind = LinkKind::Bridge { vlan_filtering, ageing_ms: 0 };
+        view.bridge.kind =
+            LinkKind::Bridge { vlan_filtering, ageing_ms: 0, calls_netfilter: false };
     };
     let filtering = VlanFiltering::OtherProtocol;
     refused(|view| filter(view, filtering), Ineligible::VlanProtocol);
@@ -91,7 +92,7 @@ fn vlans_of_a_bridge_that_does_not_filter_them_are_no_matter() {
     filter_vlans(&mut view).clear();
     bridge_port(&mut view).tunnels_vlans = true;
     let vlan_filtering = VlanFiltering::Off;
-    view.bridge.kind = LinkKind::Bridge { vlan_filtering, ageing_ms: 0 };
+    view.bridge.kind = LinkKind::Bridge { vlan_filtering, ageing_ms: 0, calls_netfilter: false };
     assert_eq!(eligibility(&view, &view.ports[0], FastPath::Tc), Ok(()));
     assert_eq!(view.vlan_of(Ifindex(5)), Vlan::NONE);
 }
